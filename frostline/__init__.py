@@ -1,0 +1,1 @@
+"""Talk to a Frostline server, from Python and from the command line."""

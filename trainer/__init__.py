@@ -1,0 +1,1 @@
+"""Train deep networks from a declarative spec: a library that knows of no server."""

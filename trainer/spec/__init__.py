@@ -1,0 +1,1 @@
+"""The vocabulary of training: what may be asked for, checked without torch."""
