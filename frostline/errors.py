@@ -2,6 +2,7 @@
 
 FrostlineError
 ├── Unreachable        nothing answers at the address
+│   └── Lost           the connection broke before the answer was complete
 ├── Broken             the answer is not what a Frostline server says
 ├── Refused            the server answered with a problem document (RFC 9457)
 │   ├── Invalid        400, 413, 415, 422: the request has to change
@@ -37,6 +38,10 @@ class Unreachable(FrostlineError):
             "`frostline up`, or set FROSTLINE_URL to where it runs"
         )
         self.url, self.cause = url, cause
+
+
+class Lost(Unreachable):
+    """The connection broke before the answer was complete."""
 
 
 class Broken(FrostlineError):

@@ -217,11 +217,15 @@ class Stack:
         deadline = time.monotonic() + BROKER_SECONDS
         program = self._program("broker", broker.command(), BROKER_STOP_SECONDS)
         watched = self._watch(program)
-        self._environment["FROSTLINE_REDIS_URL"] = broker.url
         while not broker.answers():
             self._pause(0.02)
-            if watched.stopped() or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise self._stopped(program, "does not start")
+            if watched.stopped():  # somebody else was faster on this port
+                self._watched.remove(watched)
+                broker.move()
+                watched = self._watch(replace(program, command=broker.command()))
+        self._environment["FROSTLINE_REDIS_URL"] = broker.url
 
     def _migrate(self) -> None:
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]

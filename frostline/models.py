@@ -1,0 +1,116 @@
+"""The verbs for models."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from frostline.answers import Model, Page
+from frostline.connection import Connection
+from frostline.errors import Broken, Unreadable
+from frostline.paths import segment, wanted
+
+
+class Models:
+    """``/v1/models``. A model is named by id, ``name``, ``name@alias``, ``name@1``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, model: str) -> Model:
+        """Return a model."""
+        return Model.model_validate(self._connection.json("GET", self._path(model)))
+
+    def lineage(self, model: str) -> Mapping[str, Any]:
+        """Return where a model's layers come from."""
+        path = f"{self._path(model)}/lineage"
+        found: Mapping[str, Any] = self._connection.json("GET", path)
+        return found
+
+    def predict(self, model: str, rows: Sequence[Any]) -> Mapping[str, Any]:
+        """Return what a model says about rows in the form of its data set."""
+        path = f"{self._path(model)}/predict"
+        found: Mapping[str, Any] = self._connection.json(
+            "POST", path, json={"rows": rows}
+        )
+        return found
+
+    def update(self, model: str, **changes: Any) -> Model:
+        """Change a model's tags or description."""
+        found = self._connection.json("PATCH", self._path(model), json=changes)
+        return Model.model_validate(found)
+
+    def alias(self, name: str, alias: str, model: str) -> Mapping[str, Any]:
+        """Let ``name@alias`` stand for a model."""
+        path = f"{self._path(name)}/aliases/{segment(alias)}"
+        found: Mapping[str, Any] = self._connection.json(
+            "PUT", path, json={"model": model}
+        )
+        return found
+
+    def delete(self, model: str, *, force: bool = False) -> None:
+        """Delete a model; one that others depend on only if forced."""
+        asked = wanted(force="true" if force else None)
+        self._connection.request("DELETE", self._path(model), params=asked)
+
+    def download(self, model: str, folder: str | Path) -> list[Path]:
+        """Save a model's files into a folder; return their paths.
+
+        Each file is checked against the hash in the catalog before it gets its name.
+        """
+        found = self.get(model)
+        into = Path(folder)
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unreadable(str(into), error.strerror or "unwritable") from None
+        return [
+            self._save(found.id, name, into / name, str(about.get("sha256") or ""))
+            for name, about in sorted(files(found).items())
+        ]
+
+    def page(
+        self, limit: int | None = None, cursor: str | None = None, **filters: Any
+    ) -> Page[Model]:
+        """Return one page of the catalog, newest first unless ``sort`` is given."""
+        asked = wanted(limit=limit, cursor=cursor, **filters)
+        found = self._connection.json("GET", "/v1/models", params=asked)
+        return Page[Model].model_validate(found)
+
+    def each(self, **filters: Any) -> Iterator[Model]:
+        """Go through the whole catalog."""
+        cursor = None
+        while True:
+            page = self.page(cursor=cursor, **filters)
+            yield from page.data
+            if not page.has_more:
+                return
+            cursor = page.next_cursor
+
+    def _path(self, model: str) -> str:
+        return f"/v1/models/{segment(model)}"
+
+    def _save(self, model: str, name: str, path: Path, sha256: str) -> Path:
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        digest = hashlib.sha256()
+        address = f"{self._path(model)}/files/{segment(name)}"
+        with (
+            self._connection.stream(address, headers={"Accept": "*/*"}) as answer,
+            unfinished.open("wb") as file,
+        ):
+            for part in answer.iter_bytes():
+                digest.update(part)
+                file.write(part)
+        if sha256 and digest.hexdigest() != sha256:
+            unfinished.unlink()
+            raise Broken(address, f"{name} does not have the SHA-256 of the catalog")
+        return unfinished.replace(path)
+
+
+def files(model: Model) -> Mapping[str, Mapping[str, Any]]:
+    """Return a model's files by name, each with its size and hash."""
+    listed = getattr(model, "files", None) or ()
+    if isinstance(listed, Mapping):
+        return {str(name): about for name, about in listed.items()}
+    return {str(about["name"]): about for about in listed}
