@@ -1,0 +1,51 @@
+"""All tables, so that `Base.metadata` is complete for whoever imports this.
+
+Those of the ledger (jobs and what belongs to them) are written in `catalog.ledger`,
+those of the catalog (data sets, models) in `catalog.shelves`.
+"""
+
+from catalog.columns import Base
+from catalog.ledger import (
+    TERMINAL,
+    Attempt,
+    Checkpoint,
+    CheckpointKind,
+    CheckpointState,
+    Desired,
+    Event,
+    Idempotency,
+    Job,
+    JobSource,
+    Metric,
+    Outcome,
+    Reason,
+    Status,
+    SweepState,
+    Worker,
+)
+from catalog.shelves import Alias, Dataset, Model, ModelLayer, ModelSource
+
+__all__ = [
+    "TERMINAL",
+    "Alias",
+    "Attempt",
+    "Base",
+    "Checkpoint",
+    "CheckpointKind",
+    "CheckpointState",
+    "Dataset",
+    "Desired",
+    "Event",
+    "Idempotency",
+    "Job",
+    "JobSource",
+    "Metric",
+    "Model",
+    "ModelLayer",
+    "ModelSource",
+    "Outcome",
+    "Reason",
+    "Status",
+    "SweepState",
+    "Worker",
+]
