@@ -1,0 +1,1 @@
+"""The workers: one process per device that claims jobs and supervises trainers."""
