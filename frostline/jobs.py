@@ -13,6 +13,7 @@ from frostline.answers import Event, Job, Page
 from frostline.connection import CONNECT_SECONDS, Connection
 from frostline.errors import NotSucceeded, TooSlow, Unavailable, Unreachable
 from frostline.paths import segment, wanted
+from frostline.specs import JSON, SpecText
 
 SILENCE = httpx.Timeout(60.0, connect=CONNECT_SECONDS)
 """The server says at least a comment several times a minute on a living stream."""
@@ -31,7 +32,7 @@ class Jobs:
         self._connection = connection
 
     def submit(
-        self, spec: Mapping[str, Any], idempotency_key: str | None = None
+        self, spec: Mapping[str, Any] | SpecText, idempotency_key: str | None = None
     ) -> Job:
         """Hand a spec in; the job that is returned will be trained, or say why not.
 
@@ -39,13 +40,20 @@ class Jobs:
         was lost is repeated without making a second job.
         """
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        found = self._connection.json("POST", "/v1/jobs", json=spec, headers=headers)
+        text, media_type = body(spec)
+        headers["Content-Type"] = media_type
+        found = self._connection.json("POST", "/v1/jobs", content=text, headers=headers)
         return Job.model_validate(found)
 
-    def dry_run(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    def dry_run(self, spec: Mapping[str, Any] | SpecText) -> Mapping[str, Any]:
         """Return what a spec comes to: defaults, layers, memory, warnings."""
+        text, media_type = body(spec)
         found: Mapping[str, Any] = self._connection.json(
-            "POST", "/v1/jobs", json=spec, params={"dry_run": "true"}
+            "POST",
+            "/v1/jobs",
+            content=text,
+            headers={"Content-Type": media_type},
+            params={"dry_run": "true"},
         )
         return found
 
@@ -160,6 +168,13 @@ class Jobs:
         with self._connection.stream(path, headers=headers, timeout=SILENCE) as answer:
             for sent in EventSource(answer).iter_sse():
                 yield event_of(sent)
+
+
+def body(spec: Mapping[str, Any] | SpecText) -> tuple[bytes, str]:
+    """Return a spec as bytes to send, and what they are."""
+    if isinstance(spec, SpecText):
+        return spec.text, spec.media_type
+    return json.dumps(spec).encode(), JSON
 
 
 def event_of(sent: ServerSentEvent) -> Event:
