@@ -1,0 +1,1 @@
+"""The HTTP interface: one file per resource, its shapes and its routes together."""

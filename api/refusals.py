@@ -1,0 +1,128 @@
+"""From an exception to the problem document that tells of it."""
+
+import errno
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api.errors import STATUSES, ApiError, status_of
+from api.problems import Fault, answer
+from catalog.errors import CatalogError, Conflict, DatabaseUnavailable
+from trainer.spec.errors import InvalidSpec, Problem
+
+log = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def install(app: FastAPI) -> None:
+    """Make every exception of the application a problem document."""
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(CatalogError, _catalog_error)
+    app.add_exception_handler(InvalidSpec, _invalid_spec)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OSError, _file_error)
+    app.add_exception_handler(Exception, _our_mistake)
+
+
+def faults_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Fault]:
+    """Return what is wrong with a spec in the form that is sent."""
+    return [Fault(**problem.as_dict()) for problem in problems]
+
+
+def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return answer(
+        request,
+        status_of(error),
+        error.code,
+        str(error),
+        errors=error.faults,
+        headers=error.headers,
+    )
+
+
+def _catalog_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CatalogError)
+    if isinstance(error, DatabaseUnavailable):
+        return _database_error(request, error)
+    faults = []
+    if isinstance(error, Conflict) and error.status is not None:
+        faults = [Fault(pointer="/status", code=error.status, detail=str(error))]
+    return answer(request, status_of(error), error.code, str(error), errors=faults)
+
+
+def _database_error(request: Request, error: DatabaseUnavailable) -> Response:
+    log.warning("%s", error)
+    retry = {"Retry-After": str(error.retry_after_seconds)}
+    if "full" in str(error) or "No space left" in str(error):
+        detail = "the disk of the database is full; free some space and try again"
+        return answer(request, 507, "disk_full", detail, headers=retry)
+    detail = "the database does not answer; try again in a moment"
+    return answer(request, STATUSES[type(error)], error.code, detail, headers=retry)
+
+
+def _invalid_spec(request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidSpec)
+    faults = faults_of(error.problems)
+    return answer(request, 422, "invalid_spec", str(error), errors=faults)
+
+
+def _invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        Fault(
+            pointer="/" + "/".join(str(part) for part in found["loc"]),
+            code=found["type"],
+            detail=found["msg"][0].lower() + found["msg"][1:],
+        )
+        for found in error.errors()
+    ]
+    first = faults[0]
+    detail = f"{first.pointer}: {first.detail}"
+    return answer(request, 422, "invalid_parameter", detail, errors=faults)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.scope["path"]
+    headers = dict(error.headers or {})
+    code, detail = "refused", str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        code, detail = "unknown_route", f"there is nothing at {path}"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(_methods(request))
+        headers["Allow"] = allowed
+        code, detail = "method_not_allowed", f"{path} takes {allowed} only"
+    elif error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        code = "body_too_large"
+    return answer(request, error.status_code, code, detail, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return what may be asked of this path."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] == Match.PARTIAL:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
+
+
+def _file_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno in FULL:
+        detail = "the disk of the service is full; free some space and try again"
+        return answer(request, 507, "disk_full", detail, headers={"Retry-After": "60"})
+    return _our_mistake(request, error)
+
+
+def _our_mistake(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    detail = "the service made a mistake; its log tells more under this request_id"
+    return answer(request, 500, "internal_error", detail)
