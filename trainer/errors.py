@@ -4,6 +4,8 @@ TrainerError          the job becomes `failed` with this sentence and `reason`
 ├── InvalidData       the data cannot be trained on (`invalid_data`)
 │   ├── NotADataset       a file or folder holds no data set that can be read
 │   ├── NoRows            nothing is left to train or to measure on
+│   ├── TooFewRows        fewer rows than the network can learn from
+│   ├── NoCondition       `where` names a column that cannot be compared
 │   ├── BadValue          a row offered for a prediction cannot be understood
 │   └── NonFinite         a column holds infinities
 ├── PreprocessingLost the preprocessing of a model cannot be read (`invalid_data`)
@@ -65,6 +67,22 @@ class NoRows(InvalidData):
     def __init__(self, purpose: str, why: str) -> None:
         super().__init__(f"no rows are left for {purpose}: {why}")
         self.purpose, self.why = purpose, why
+
+
+class NoCondition(InvalidData):
+    """A condition names a column that cannot be compared with values."""
+
+    def __init__(self, column: str, why: str) -> None:
+        super().__init__(f"'where' cannot use column {column!r}: {why}")
+        self.column, self.why = column, why
+
+
+class TooFewRows(InvalidData):
+    """There are fewer training rows than the network can learn from."""
+
+    def __init__(self, rows: int, why: str) -> None:
+        super().__init__(f"{rows} training rows are too few: {why}")
+        self.rows, self.why = rows, why
 
 
 class BadValue(InvalidData):
