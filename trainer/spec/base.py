@@ -24,12 +24,12 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A number of things, at least one."""
 
 Name = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z", max_length=100)
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", max_length=100)
 ]
 """The name of a job, a model or a data set: it may appear in a path."""
 
 LayerName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z", max_length=100)
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", max_length=100)
 ]
 """The name of a layer: no dot, because tensors are named ``<layer>.<tensor>``."""
 

@@ -1,0 +1,1 @@
+"""Modules that torch lacks, one idea per file; the spec's ``build`` makes them."""

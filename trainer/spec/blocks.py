@@ -1,0 +1,176 @@
+"""What layers have in common: inputs, and the tail of a layer that has weights.
+
+``Step`` is any layer, ``Plain`` one that takes one input and keeps its shape unless it
+says otherwise, ``Block`` one with weights followed by normalisation, activation and
+dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator
+
+from trainer.spec.activations import Activation, Elu
+from trainer.spec.base import Count, Fraction, LayerName, Named, Spec
+from trainer.spec.initializers import HeNormal, Initializer, Zeros
+from trainer.spec.normalizations import Batch, NoNormalization, Normalization
+from trainer.spec.shapes import Impossible, Shape, TensorShape
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from torch import nn
+
+    from trainer.modules.tail import Tail
+
+Pair = Count | tuple[Count, Count]
+"""One size for both directions, or (height, width)."""
+
+
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width)."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def _zero_if_off(value: object) -> object:
+    return 0.0 if value is None or value == "none" else value
+
+
+DropoutRate = Annotated[Fraction | None, BeforeValidator(_zero_if_off)]
+"""A dropout rate; ``"none"`` and null mean 0, absent means inherited."""
+
+
+class Defaults(Spec):
+    """What hidden layers use where they say nothing: the practical guide's recipe."""
+
+    activation: Activation = Elu()
+    """Activation of hidden layers with weights."""
+    initializer: Initializer = HeNormal()
+    """Initial weights of hidden layers."""
+    normalization: Normalization = Batch()
+    """Normalisation of a hidden layer's sums, before its activation."""
+    dropout: DropoutRate = None
+    """Dropout after hidden layers; absent: 0.2 after dense layers, 0 elsewhere."""
+
+
+class Step(Spec):
+    """One node of the network's graph."""
+
+    name: LayerName | None = None
+    """Name of the layer, unique in the network; absent: its kind and a number."""
+    inputs: tuple[LayerName, ...] | None = None
+    """Names of the layers it takes; ``input`` is the network's input; absent: the
+    layer before it."""
+
+    def filled(self, defaults: Defaults) -> Self:
+        """Return the layer with every absent field taken from `defaults`."""
+        return self
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape that comes out for inputs of these shapes."""
+        raise NotImplementedError
+
+    def tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
+        """Return the tensors of the module by their name in its ``state_dict``."""
+        return {}
+
+    def activations(self, shapes: Sequence[Shape]) -> int:
+        """Return how many numbers per example are kept for the backward pass."""
+        return prod(self.output_shape(shapes))
+
+    def build(self, shapes: Sequence[Shape]) -> nn.Module:
+        """Return the module for inputs of these shapes."""
+        raise NotImplementedError
+
+
+class Plain(Step):
+    """A layer with one input and, unless it says otherwise, an output like it."""
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the input's shape."""
+        return shapes[0]
+
+
+class Block(Step):
+    """A layer with weights, followed by normalisation, activation and dropout."""
+
+    activation: Annotated[Activation | None, Named] = None
+    """Function of the (normalised) sums."""
+    initializer: Annotated[Initializer | None, Named] = None
+    """Initial weights."""
+    bias_initializer: Annotated[Initializer | None, Named] = None
+    """Initial biases; absent: zeros."""
+    normalization: Annotated[Normalization | None, Named] = None
+    """Normalisation of the sums, before the activation."""
+    dropout: DropoutRate = None
+    """Share of the outputs set to 0 at each training step."""
+    bias: bool | None = None
+    """Whether the layer has biases; absent: yes."""
+
+    def filled(self, defaults: Defaults) -> Self:
+        """Return the layer with every absent field taken from `defaults`."""
+        dropout = defaults.dropout if self.dropout is None else self.dropout
+        found = {
+            "activation": self.activation or defaults.activation,
+            "initializer": self.initializer or defaults.initializer,
+            "bias_initializer": self.bias_initializer or Zeros(),
+            "normalization": self.normalization or defaults.normalization,
+            "dropout": dropout or 0.0,
+            "bias": self.bias is not False,
+        }
+        return self.model_copy(update=found)
+
+    def own_tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
+        """Return the weights and biases, without the normalisation's vectors."""
+        raise NotImplementedError
+
+    def tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
+        """Return weights and biases, then the normalisation's vectors."""
+        vectors = self._normalization().tensors(self.output_shape(shapes))
+        return self.own_tensors(shapes) | {
+            f"normalization.{name}": tensor for name, tensor in vectors.items()
+        }
+
+    def weight_and_bias(self, weight: Shape) -> dict[str, TensorShape]:
+        """Return a weight of that shape and, unless switched off, its bias."""
+        tensors = {"weight": TensorShape(weight)}
+        if self.bias is not False:
+            tensors["bias"] = TensorShape(weight[:1])
+        return tensors
+
+    def activations(self, shapes: Sequence[Shape]) -> int:
+        """Return the sums and what each following operation keeps, per example."""
+        kept = 1 + (self.activation is not None and self.activation.kind != "none")
+        kept += not isinstance(self._normalization(), NoNormalization)
+        kept += bool(self.dropout)
+        return kept * prod(self.output_shape(shapes))
+
+    def tail(self, shape: Shape) -> Tail:
+        """Return what follows the weights: normalisation, activation, dropout."""
+        from torch import nn
+
+        from trainer.modules.tail import Tail
+
+        return Tail(
+            self._normalization().build(shape),
+            self.activation.build() if self.activation else nn.Identity(),
+            self.dropout or 0.0,
+        )
+
+    def _normalization(self) -> Normalization:
+        return self.normalization or NoNormalization()
+
+
+def image_of(shapes: Sequence[Shape], kind: str) -> tuple[int, int, int]:
+    """Return (channels, height, width) of an image layer's only input."""
+    shape = shapes[0]
+    if len(shape) != 3:
+        raise Impossible(
+            f"{kind} takes images (channels, height, width), is given {list(shape)}",
+            field="kind",
+            suggestion="dense",
+        )
+    return shape[0], shape[1], shape[2]

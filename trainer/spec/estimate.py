@@ -1,0 +1,111 @@
+"""How much memory and time a job will need, before it runs.
+
+The constants were measured on the six networks of ``benchmarks/memory.py``, which
+compares the estimate with the peak of a real trainer process.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from trainer.spec.data import DatasetRef, Rows
+from trainer.spec.features import Inputs
+from trainer.spec.network import Row
+from trainer.spec.schema import Schema
+from trainer.spec.training import EarlyStopping, Training
+
+FLOAT = 4
+"""Bytes of a float32."""
+
+PROCESS_BYTES = 390 * 2**20
+"""Resident memory of a trainer process with torch loaded and nothing to do."""
+
+ROWS_AT_ONCE = 1024
+"""Rows per chunk when a network is evaluated."""
+
+FLOPS_PER_SECOND = 5e10
+"""Floating-point operations per second that one core reaches in training."""
+
+SECONDS_PER_STEP = 2e-4
+"""Cost of an optimizer step that does not depend on its size."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will need, in bytes and seconds on one CPU core."""
+
+    bytes: int
+    process_bytes: int
+    data_bytes: int
+    weight_bytes: int
+    activation_bytes: int
+    training_rows: int
+    seconds_per_epoch: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the estimate as the JSON object that the API answers."""
+        return dict(vars(self))
+
+
+def estimate(
+    rows: Sequence[Row],
+    inputs: Inputs,
+    training: Training,
+    schema: Schema,
+    dataset: DatasetRef,
+) -> Estimate:
+    """Return the estimate for a filled network and recipe."""
+    examples = sum(part.rows for part in schema.parts)
+    learning = sum(row.parameters for row in rows)
+    tensors = sum(t.elements for row in rows for t in row.tensors.values())
+    slots = training.optimizer.slots
+    keeps_best = isinstance(training.early_stopping, EarlyStopping)
+    # weights, their gradients, the optimizer's, the best so far, a snapshot in flight
+    copies = 3 + 2 * slots + 2 * keeps_best
+    weight = FLOAT * (tensors + learning * copies)
+    size = prod(inputs.shape)
+    data = examples * (FLOAT * size + 8)
+    raw = 1 if inputs.kind == "image" else FLOAT
+    kept = sum(row.activations for row in rows) + size
+    largest = max(
+        [sum(map(prod, row.input_shape)) + prod(row.output_shape) for row in rows]
+    )
+    training_batch = 2 * kept * min(training.batch_size, examples)
+    evaluating = 2 * largest * min(ROWS_AT_ONCE, examples)
+    activation = FLOAT * max(training_batch, evaluating)
+    data += examples * size * raw
+    train = training_rows(schema, dataset)
+    steps = -(-train // training.batch_size)
+    seconds = steps * SECONDS_PER_STEP
+    seconds += 3 * flops(rows) * train / FLOPS_PER_SECOND
+    return Estimate(
+        bytes=PROCESS_BYTES + data + weight + activation,
+        process_bytes=PROCESS_BYTES,
+        data_bytes=data,
+        weight_bytes=weight,
+        activation_bytes=activation,
+        training_rows=train,
+        seconds_per_epoch=round(seconds, 4),
+    )
+
+
+def flops(rows: Sequence[Row]) -> int:
+    """Return the multiplications and additions of one forward pass of one example."""
+    return sum(
+        2 * tensor.elements * prod(row.output_shape[1:])
+        for row in rows
+        for tensor in row.tensors.values()
+        if len(tensor.shape) > 1
+    )
+
+
+def training_rows(schema: Schema, dataset: DatasetRef) -> int:
+    """Return about how many rows are trained on."""
+    train = (schema.part("train") or schema.parts[0]).rows
+    left = float(train)
+    for held in (dataset.split.validation, dataset.split.test):
+        if isinstance(held, float):
+            left -= held * train
+        elif isinstance(held, Rows):
+            left -= held.rows[1] - held.rows[0]
+    return max(1, round(left))

@@ -1,0 +1,197 @@
+"""A network as a graph of layers, and the table of what flows through it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from trainer.spec.base import Spec
+from trainer.spec.blocks import Defaults, Step
+from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
+from trainer.spec.layers import OUTPUT, Dense, Layer
+from trainer.spec.shapes import Impossible, Shape, TensorShape
+
+INPUT = "input"
+"""The name that ``inputs`` uses for what the network is given."""
+
+
+class NetworkSpec(Spec):
+    """The layers between the input and the output, in the order they are computed."""
+
+    defaults: Defaults = Defaults()
+    """What layers use where they say nothing."""
+    layers: tuple[Layer, ...] = Field(max_length=100_000)
+    """The layers; an empty list is a linear model. A last layer named ``output`` may
+    be written out; else it follows from the task."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the layer table."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    input_shape: tuple[Shape, ...]
+    output_shape: Shape
+    tensors: dict[str, TensorShape]
+    activations: int
+    """Numbers per example that training keeps for the backward pass."""
+
+    @property
+    def parameters(self) -> int:
+        """Return how many numbers of the layer learn."""
+        return sum(t.elements for t in self.tensors.values() if t.learns)
+
+
+def filled(network: NetworkSpec, units: int | None) -> NetworkSpec:
+    """Return the network with names, inputs, defaults and its output layer written out.
+
+    `units` is what the task needs of the output layer; None keeps what is written.
+    """
+    named = _named(network.layers)
+    if not named or named[-1].name != OUTPUT:
+        named = (*named, Dense(name=OUTPUT))
+    last = named[-1]
+    if isinstance(last, Dense) and units is not None:
+        if last.units not in (None, units):
+            raise InvalidSpec(
+                [
+                    Problem(
+                        pointer("network", "layers", len(named) - 1, "units"),
+                        "wrong_units",
+                        f"the output needs {units} units for this target, "
+                        f"not {last.units}",
+                        str(units),
+                    )
+                ]
+            )
+        named = (*named[:-1], last.model_copy(update={"units": units}))
+    before = INPUT
+    layers = []
+    for layer in named:
+        whole = layer.filled(network.defaults)
+        if whole.inputs is None:
+            whole = whole.model_copy(update={"inputs": (before,)})
+        layers.append(whole)
+        before = str(whole.name)
+    return network.model_copy(update={"layers": tuple(layers)})
+
+
+def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
+    """Return the layer table of a filled network for inputs of `shape`.
+
+    Raises:
+        InvalidSpec: names, inputs or shapes do not fit; every problem that can be
+            told is in it.
+    """
+    shapes: dict[str, Shape | None] = {INPUT: shape}
+    problems, rows = _name_problems(network.layers), []
+    for number, layer in enumerate(network.layers):
+        name, place = str(layer.name), ("network", "layers", number)
+        inputs = layer.inputs or ()
+        unknown = [i for i in inputs if i not in shapes]
+        for other in unknown:
+            near = nearest(other, [known for known in shapes if known != other])
+            problems.append(
+                Problem(
+                    pointer(*place, "inputs", inputs.index(other)),
+                    "unknown_layer",
+                    f"no layer before {name!r} is called {other!r}",
+                    near,
+                )
+            )
+        given = [shapes.get(i) for i in inputs]
+        known = [found for found in given if found is not None]
+        shapes[name] = None
+        if unknown or len(known) < len(given):
+            continue
+        try:
+            row = _row(layer, name, inputs, known)
+        except Impossible as error:
+            spot = (*place, error.field) if error.field else place
+            problems.append(
+                Problem(
+                    pointer(*spot),
+                    "impossible_shape",
+                    f"layer {number + 1} ({name}): {error.detail}",
+                    error.suggestion or None,
+                )
+            )
+        else:
+            rows.append(row)
+            shapes[name] = row.output_shape
+    problems += _unused(network.layers)
+    if problems:
+        raise InvalidSpec(problems)
+    return tuple(rows)
+
+
+def _row(
+    layer: Step, name: str, inputs: tuple[str, ...], shapes: Sequence[Shape]
+) -> Row:
+    if len(inputs) != 1 and not getattr(layer, "kind", "") in {"add", "concatenate"}:
+        raise Impossible(f"takes one input, is given {len(inputs)}", field="inputs")
+    return Row(
+        name,
+        str(getattr(layer, "kind", "")),
+        inputs,
+        tuple(shapes),
+        layer.output_shape(shapes),
+        layer.tensors(shapes),
+        layer.activations(shapes),
+    )
+
+
+def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Give nameless layers their kind and the next free number."""
+    taken = {layer.name for layer in layers}
+    counts: Counter[str] = Counter()
+    named = []
+    for layer in layers:
+        if layer.name is None:
+            counts[layer.kind] += 1
+            while f"{layer.kind}{counts[layer.kind]}" in taken:
+                counts[layer.kind] += 1
+            name = f"{layer.kind}{counts[layer.kind]}"
+            layer = layer.model_copy(update={"name": name})  # noqa: PLW2901
+        named.append(layer)
+    return tuple(named)
+
+
+def _name_problems(layers: Sequence[Layer]) -> list[Problem]:
+    """Find names that occur twice or are spoken for."""
+    problems = []
+    seen: set[str] = set()
+    for number, layer in enumerate(layers):
+        name = str(layer.name)
+        place = pointer("network", "layers", number, "name")
+        if name == INPUT:
+            problems.append(
+                Problem(place, "reserved_name", "'input' is the network's input")
+            )
+        elif name == OUTPUT and number < len(layers) - 1:
+            problems.append(
+                Problem(place, "reserved_name", "'output' is the last layer's name")
+            )
+        elif name in seen:
+            problems.append(
+                Problem(place, "duplicate_name", f"two layers are called {name!r}")
+            )
+        seen.add(name)
+    return problems
+
+
+def _unused(layers: Sequence[Layer]) -> list[Problem]:
+    """Find layers whose outputs nothing takes: they would never learn."""
+    taken = {name for layer in layers for name in layer.inputs or ()}
+    return [
+        Problem(
+            pointer("network", "layers", number),
+            "unused_layer",
+            f"nothing takes what {layer.name!r} gives; name it in some inputs",
+        )
+        for number, layer in enumerate(layers[:-1])
+        if layer.name not in taken
+    ]

@@ -1,0 +1,258 @@
+"""Layers of earlier models in a new network: which, frozen or not, do they fit.
+
+The match table is worked out here without torch, so that the dry run can show it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from trainer.spec.base import Spec
+from trainer.spec.errors import Problem, nearest, pointer
+from trainer.spec.layers import OUTPUT
+from trainer.spec.network import INPUT, Row
+from trainer.spec.shapes import Shape
+
+State = Literal["reused", "new", "dropped"]
+
+
+class Glob(Spec):
+    """Names chosen by a shell pattern: ``*`` is anything, ``?`` one character."""
+
+    glob: str = Field(min_length=1, max_length=200)
+    """The pattern."""
+
+
+Selection = (
+    Annotated[str, Field(min_length=1, max_length=200)]
+    | Glob
+    | tuple[str, ...]
+    | Annotated[int, Field(ge=1)]
+)
+"""Layers: a regular expression that matches the whole name, a glob, a list of names,
+or a number: the lowest n layers."""
+
+
+class Reuse(Spec):
+    """Layers taken from one catalogued model."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: str = Field(alias="from", min_length=1, max_length=200)
+    """The source: an id, ``name`` (latest), ``name@alias`` or ``name@version``."""
+    layers: Selection = ".*"
+    """Which of the source's layers go into the layers of the same name here."""
+    freeze: Selection | None = None
+    """Which of them keep their values; absent: none."""
+    on_mismatch: Literal["error", "skip", "adapt"] = "error"
+    """What to do where shapes differ: refuse, leave the layer new, or slice and pad."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What must be known of a catalogued model to reuse its layers."""
+
+    id: str
+    name: str
+    version: int
+    order: tuple[str, ...]
+    """Names of its layers, lowest first, the output last."""
+    shapes: Mapping[str, Mapping[str, Shape]]
+    """Shape of each tensor, by layer and tensor."""
+    classes: tuple[Any, ...] = ()
+    """Its classes, if it classifies."""
+    input_shape: Shape = ()
+    """Shape of one example after its preprocessing."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Name and kind of the columns that its preprocessing reads."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One line of the match table."""
+
+    layer: str
+    state: State
+    source: str | None = None
+    """Id of the model that the layer comes from."""
+    entry: int | None = None
+    """Position of the reuse entry, from 0."""
+    frozen: bool = False
+    adapted: bool = False
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    source_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    reason: str | None = None
+
+
+class BadPattern(Exception):
+    """A regular expression that cannot be read, or that could run for ever."""
+
+
+def select(selection: Selection, order: Sequence[str]) -> list[str]:
+    """Return the chosen names in the order of `order`."""
+    if isinstance(selection, int):
+        return [name for name in order if name != OUTPUT][:selection]
+    if isinstance(selection, Glob):
+        return [name for name in order if fnmatchcase(name, selection.glob)]
+    if isinstance(selection, tuple):
+        return [name for name in order if name in selection]
+    # nested repetition is what makes backtracking explode
+    if re.search(r"[*+}]\)?[*+{]|\([^)]*[*+][^)]*\)[*+{]", selection):
+        raise BadPattern(f"{selection!r} repeats a repetition")
+    try:
+        pattern = re.compile(selection)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise BadPattern(f"{selection!r} is no regular expression: {error}") from None
+    return [name for name in order if pattern.fullmatch(name)]
+
+
+def match(
+    entries: Sequence[Reuse],
+    sources: Sequence[Source],
+    rows: Sequence[Row],
+    classes: tuple[Any, ...],
+) -> tuple[list[Match], list[Problem]]:
+    """Return the match table of a network and what is wrong with it."""
+    targets = {row.name: row for row in rows}
+    found: dict[str, Match] = {}
+    dropped: list[Match] = []
+    problems: list[Problem] = []
+    for number, (entry, source) in enumerate(zip(entries, sources, strict=True)):
+        try:
+            chosen = select(entry.layers, source.order)
+            frozen = set() if entry.freeze is None else _frozen(entry, chosen)
+        except BadPattern as error:
+            problems.append(
+                Problem(pointer("reuse", number), "bad_pattern", str(error))
+            )
+            continue
+        problems += _nothing_chosen(number, entry, source, chosen, frozen)
+        for name in chosen:
+            line = _line(number, entry, source, targets.get(name), name, classes)
+            if isinstance(line, Problem):
+                problems.append(line)
+            elif line.state == "reused" and name in found:
+                problems.append(
+                    Problem(
+                        pointer("reuse", number, "layers"),
+                        "reused_twice",
+                        f"layer {name!r} is already taken from another source",
+                    )
+                )
+            elif line.state == "reused":
+                found[name] = replace(line, frozen=name in frozen)
+            else:
+                dropped.append(line)
+    news = [Match(r.name, "new", shapes=_shapes(r)) for r in rows]
+    return [found.get(line.layer, line) for line in news] + dropped, problems
+
+
+def fed_by_input(rows: Sequence[Row]) -> set[str]:
+    """Return the layers with weights that see the input, through any without.
+
+    Reused, they mean nothing on inputs that are scaled in another way: the network
+    must then take over the preprocessing of their source.
+    """
+    carries = {INPUT}
+    lowest = set()
+    for row in rows:
+        if carries.intersection(row.inputs):
+            if row.tensors:
+                lowest.add(row.name)
+            else:
+                carries.add(row.name)
+    return lowest
+
+
+def _frozen(entry: Reuse, chosen: Sequence[str]) -> set[str]:
+    assert entry.freeze is not None
+    return set(select(entry.freeze, chosen))
+
+
+def _shapes(row: Row) -> dict[str, Shape]:
+    return {name: tensor.shape for name, tensor in row.tensors.items()}
+
+
+def _nothing_chosen(
+    number: int, entry: Reuse, source: Source, chosen: Sequence[str], frozen: set[str]
+) -> list[Problem]:
+    """Say where a selection is empty or names layers that are not there."""
+    problems = []
+    for place, selection, names, known in (
+        ("layers", entry.layers, chosen, source.order),
+        ("freeze", entry.freeze, frozen, chosen),
+    ):
+        if selection is None:
+            continue
+        missing = (
+            [n for n in selection if n not in known]
+            if isinstance(selection, tuple)
+            else []
+        )
+        for name in missing:
+            problems.append(
+                Problem(
+                    pointer("reuse", number, place),
+                    "unknown_layer",
+                    f"{entry.from_!r} offers no layer {name!r}; it has "
+                    f"{', '.join(known)}",
+                    nearest(name, known),
+                )
+            )
+        if not names and not missing:
+            problems.append(
+                Problem(
+                    pointer("reuse", number, place),
+                    "nothing_matched",
+                    f"no layer of {entry.from_!r} matches; it has "
+                    f"{', '.join(known) or 'none to choose from'}",
+                )
+            )
+    return problems
+
+
+def _line(
+    number: int,
+    entry: Reuse,
+    source: Source,
+    row: Row | None,
+    name: str,
+    classes: tuple[Any, ...],
+) -> Match | Problem:
+    theirs = source.shapes.get(name, {})
+    line = Match(name, "dropped", source.id, number, source_shapes=theirs)
+    if row is None:
+        return replace(line, reason="the new network has no such layer")
+    ours = _shapes(row)
+    line = replace(line, shapes=ours)
+    if name == OUTPUT and tuple(source.classes) != tuple(classes):
+        return replace(line, reason="the classes differ")
+    if ours == dict(theirs):
+        return replace(line, state="reused")
+    detail = f"layer {name!r} is {_words(ours)} here and {_words(theirs)} there"
+    if entry.on_mismatch == "adapt" and _adaptable(ours, theirs):
+        reason = f"{detail}: sliced and padded"
+        return replace(line, state="reused", adapted=True, reason=reason)
+    if entry.on_mismatch == "skip":
+        return replace(line, reason=detail)
+    return Problem(
+        pointer("reuse", number, "layers"),
+        "shape_mismatch",
+        detail,
+        "on_mismatch: skip or adapt, or leave the layer out",
+    )
+
+
+def _words(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{n} {list(s)}" for n, s in shapes.items()) or "without tensors"
+
+
+def _adaptable(ours: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> bool:
+    """Say whether slicing and padding can make the tensors fit."""
+    return ours.keys() == theirs.keys() and all(
+        len(ours[name]) == len(theirs[name]) for name in ours
+    )

@@ -1,0 +1,79 @@
+"""How a network is trained: the rule, the penalties, when to stop."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainer.spec.base import Coefficient, Count, Nullable, Off, Rate, Spec
+from trainer.spec.clipping import GradientClipping, NoClipping
+from trainer.spec.losses import Loss
+from trainer.spec.optimizers import Nesterov, Optimizer
+from trainer.spec.schedules import NoSchedule, Schedule
+
+
+class Regularization(Spec):
+    """Penalties on the weights of the layers that learn, never on biases."""
+
+    l1: Coefficient = 0.0
+    """Coefficient of Σ|w|, added to the loss."""
+    l2: Coefficient = 0.0
+    """Coefficient of Σw², added to the loss."""
+    max_norm: Annotated[Rate | Off, Nullable] = "none"
+    """Largest Euclidean norm of the weights into one unit of a hidden layer, enforced
+    after each step, after Srivastava et al. (2014), section 5.1."""
+
+
+class EarlyStopping(Spec):
+    """Stop when the monitored metric has not improved for a while."""
+
+    monitor: str = Field(default="validation_loss", max_length=100)
+    """Name of the metric; losses and errors shall fall, all others rise."""
+    patience: Count = 10
+    """Evaluations without improvement after which training stops."""
+    minimum_change: Coefficient = 0.0
+    """Smaller changes do not count as improvement."""
+    restore_best: bool = True
+    """Whether the weights of the best evaluation are kept."""
+
+
+class EveryEpochs(Spec):
+    """Every so many passes over the training rows."""
+
+    epochs: Count
+    """Number of passes."""
+
+
+class EverySteps(Spec):
+    """Every so many optimizer steps."""
+
+    steps: Count
+    """Number of steps."""
+
+
+class Training(Spec):
+    """The recipe; what is absent is the practical guide's default."""
+
+    optimizer: Optimizer = Nesterov()
+    """Rule that turns gradients into steps."""
+    schedule: Schedule = NoSchedule()
+    """How the learning rate changes with the steps."""
+    gradient_clipping: GradientClipping = NoClipping()
+    """What happens to large gradients before a step."""
+    regularization: Regularization = Regularization()
+    """Penalties and limits on weights."""
+    early_stopping: Annotated[EarlyStopping | Off, Nullable] = EarlyStopping()
+    """When to stop before the last epoch; ``"none"``: never, the last weights count."""
+    loss: Loss | None = None
+    """What is made small; absent: it follows from the task."""
+    epochs: Annotated[int, Field(ge=1)] = 100
+    """Largest number of passes over the training rows."""
+    batch_size: Count = 64
+    """Examples per optimizer step."""
+    evaluate_every: EveryEpochs | EverySteps = EveryEpochs(epochs=1)
+    """How often the validation rows are looked at; patience counts these looks."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    """Fixes the split, the initial weights, the order of rows and dropout."""
+    frozen_cache: Literal["auto", "off", "required"] = "auto"
+    """Whether outputs of frozen layers are computed once and kept."""
+    frozen_normalization: Literal["eval", "train"] = "eval"
+    """Whether batch normalisation in frozen layers uses its stored statistics."""
