@@ -14,7 +14,7 @@ class Dense(Tailed):
         input (batch, *any) with `features` numbers per example; output (batch, units).
     """
 
-    def __init__(self, features: int, units: int, bias: bool, tail: Tail) -> None:
+    def __init__(self, features: int, units: int, *, bias: bool, tail: Tail) -> None:
         """Make the tensors; the network fills them by its initialisers."""
         super().__init__()
         self.weight = nn.Parameter(torch.empty(units, features))

@@ -134,7 +134,7 @@ class Gelu(Spec):
 
 
 class Silu(Spec):
-    """Gate z by its own sigmoid: f(z) = z σ(z), after Elfwing et al. (2018)."""
+    """Gate z by its own sigmoid: f(z) = z sigmoid(z), after Elfwing et al. (2018)."""
 
     kind: Literal["silu"] = "silu"
 

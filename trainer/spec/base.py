@@ -63,7 +63,9 @@ def off_by_null(value: object) -> object:
     return "none" if value is None else value
 
 
-Named = BeforeValidator(spelled_out, json_schema_input_type=str | Mapping[str, Any] | None)
+Named = BeforeValidator(
+    spelled_out, json_schema_input_type=str | Mapping[str, Any] | None
+)
 """Beside a union: a bare name stands for the object with that kind."""
 
 Nullable = BeforeValidator(off_by_null)

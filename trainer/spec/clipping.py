@@ -1,4 +1,4 @@
-"""Gradient clipping. Add one: write its class, name it in ``GradientClipping`` below."""
+"""Gradient clipping. Add one: class here, name in ``GradientClipping`` below."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Residual(Block):
         )
 
     def tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
-        """Return the tensors of both convolutions and of the shortcut, if it has any."""
+        """Return the tensors of both convolutions and of the shortcut, if any."""
         shape = self.output_shape(shapes)
         kernel = (self.kernel_size, self.kernel_size)
         weights = {

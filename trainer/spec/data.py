@@ -106,5 +106,3 @@ class DatasetRef(Spec):
     """Whether features get mean 0 and deviation 1 over the training rows; absent: yes
     for the numbers of tables, no for images and arrays (8-bit images are divided by
     255 either way)."""
-
-

@@ -68,8 +68,8 @@ def problems_of(
 def _likeliest(found: Sequence[Any], raw: object) -> list[Any]:
     """Keep, of what every member of a union says, what the likeliest member says.
 
-    The likeliest is the one that got deepest into the value, then the one that took
-    its type, then the one with the fewest complaints.
+    The likeliest is the one whose fields fit, then the one that got deepest into the
+    value, then the one that took its type.
     """
     kept: list[Any] = []
     unions: dict[tuple[Any, ...], dict[object, list[Any]]] = {}
@@ -85,15 +85,15 @@ def _likeliest(found: Sequence[Any], raw: object) -> list[Any]:
     return kept
 
 
-def _unlikeliness(problems: Sequence[Any]) -> tuple[int, bool, int]:
+def _unlikeliness(problems: Iterable[Any]) -> tuple[int, int, bool]:
+    problems = list(problems)
+    wrong_fields = [e for e in problems if e["type"] in {"missing", "extra_forbidden"}]
     depth = max(len(each["loc"]) for each in problems)
     mistyped = any(each["type"].endswith("_type") for each in problems)
-    return -depth, mistyped, len(problems)
+    return len(wrong_fields), -depth, mistyped
 
 
-def _problem(
-    found: Mapping[str, Any], raw: object, root: type[BaseModel]
-) -> Problem:
+def _problem(found: Mapping[str, Any], raw: object, root: type[BaseModel]) -> Problem:
     parts, _ = _places(found["loc"], raw)
     code, context = str(found["type"]), found.get("ctx", {})
     detail = str(found["msg"]).removeprefix("Value error, ")
@@ -109,7 +109,8 @@ def _problem(
         words = expected.replace(" or ", ", ").split(",")
         choices = [word.strip(" '") for word in words]
         given = context.get("tag", found.get("input"))
-        if isinstance(found["input"], Mapping) and "kind" in found["input"]:
+        written = _at(raw, parts)
+        if isinstance(written, Mapping) and "kind" in written:
             parts.append("kind")
         suggestion = nearest(str(given), choices)
         detail = f"{given!r} is not one of {', '.join(choices)}"
@@ -157,6 +158,13 @@ def _places(
         elif label is None:
             label = _Label(step, len(parts))
     return parts, label
+
+
+def _at(raw: object, parts: Sequence[str | int]) -> object:
+    """Return what the user's document holds at a path."""
+    for part in parts:
+        raw = raw[part] if isinstance(raw, (Mapping, list, tuple)) else None  # type: ignore[index]
+    return raw
 
 
 def _like_a_field(step: str | int) -> bool:

@@ -68,7 +68,7 @@ def estimate(
     raw = 1 if inputs.kind == "image" else FLOAT
     kept = sum(row.activations for row in rows) + size
     largest = max(
-        [sum(map(prod, row.input_shape)) + prod(row.output_shape) for row in rows]
+        sum(map(prod, row.input_shape)) + prod(row.output_shape) for row in rows
     )
     training_batch = 2 * kept * min(training.batch_size, examples)
     evaluating = 2 * largest * min(ROWS_AT_ONCE, examples)

@@ -60,45 +60,58 @@ def inputs_of(
     schema: Schema, ref: DatasetRef, target: Sequence[str]
 ) -> tuple[Inputs | None, list[Problem]]:
     """Return what the network sees, or what is wrong with the wish."""
-    place = pointer("dataset", "features")
-    names = [c.name for c in schema.columns]
-    if ref.features is None:
-        chosen = [c for c in schema.columns if c.name not in target]
-    else:
-        missing = [f for f in ref.features if f not in names]
-        if missing:
-            return None, [unknown_column(place, name, names) for name in missing]
-        both = [f for f in ref.features if f in target]
-        if both and ref.task != "reconstruction":
-            detail = f"{both[0]!r} is the target and cannot be a feature as well"
-            return None, [Problem(place, "target_as_feature", detail)]
-        chosen = [c for c in schema.columns if c.name in ref.features]
+    chosen, problems = _chosen(schema, ref, target)
     usable = [c for c in chosen if width(c)]
     left_out = tuple(c.name for c in chosen if not width(c))
-    if not usable:
-        detail = "no column is left that the network could be given"
-        return None, [Problem(place, "no_features", detail)]
+    place = pointer("dataset", "features")
     tensors = [c for c in usable if c.kind in {"image", "array"}]
+    if not usable and not problems:
+        detail = "no column is left that the network could be given"
+        problems = [Problem(place, "no_features", detail)]
     if tensors and len(usable) > 1:
-        if ref.features is None:
-            usable = tensors[:1]
-        else:
+        if ref.features is not None:
             detail = "an image or array column must be the only feature"
-            return None, [Problem(place, "mixed_features", detail)]
+            problems = [Problem(place, "mixed_features", detail)]
+        usable = tensors[:1]
+    if problems:
+        return None, problems
     features = tuple(Feature(c.name, c.kind, width(c)) for c in usable)
-    if not tensors:
-        shape: Shape = (sum(f.width for f in features),)
-        return Inputs("table", features, shape, left_out), []
     column = usable[0]
+    kind = "table"
+    shape: Shape = (sum(f.width for f in features),)
     if column.kind == "image":
         height, across, channels = column.shape
-        return Inputs("image", features, (channels, height, across), left_out), []
-    return Inputs("array", features, column.shape, left_out), []
+        kind, shape = "image", (channels, height, across)
+    elif column.kind == "array":
+        kind, shape = "array", column.shape
+    return Inputs(kind, features, shape, left_out), []
 
 
-def answer_of(
-    schema: Schema, ref: DatasetRef
-) -> tuple[Answer | None, list[Problem]]:
+def _chosen(
+    schema: Schema, ref: DatasetRef, target: Sequence[str]
+) -> tuple[list[Column], list[Problem]]:
+    """Return the columns that are asked for as features."""
+    if ref.features is None:
+        return [c for c in schema.columns if c.name not in target], []
+    place = pointer("dataset", "features")
+    names = [c.name for c in schema.columns]
+    problems = [
+        unknown_column(place, name, names) for name in ref.features if name not in names
+    ]
+    if ref.task != "reconstruction":
+        problems += [
+            Problem(
+                place,
+                "target_as_feature",
+                f"{name!r} is the target and cannot be a feature as well",
+            )
+            for name in ref.features
+            if name in target
+        ]
+    return [c for c in schema.columns if c.name in ref.features], problems
+
+
+def answer_of(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:
     """Return the task and its target, or what is wrong with the wish."""
     place = pointer("dataset", "target")
     if ref.task == "reconstruction":

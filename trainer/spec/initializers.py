@@ -40,7 +40,7 @@ def fill_uniform(weight: Tensor, limit: float, generator: Generator) -> None:
 
 
 class GlorotUniform(Spec):
-    """Uniform with limit √(6 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
+    """Uniform to √(6 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
 
     kind: Literal["glorot_uniform"] = "glorot_uniform"
 
@@ -50,7 +50,7 @@ class GlorotUniform(Spec):
 
 
 class GlorotNormal(Spec):
-    """Normal with deviation √(2 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
+    """Normal, √(2 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
 
     kind: Literal["glorot_normal"] = "glorot_normal"
 
@@ -70,7 +70,7 @@ class HeUniform(Spec):
 
 
 class HeNormal(Spec):
-    """Normal with deviation √(2 / fan_in), after He et al. (2015), ICCV, equation 10."""
+    """Normal with deviation √(2 / fan_in), after He et al. (2015), equation 10."""
 
     kind: Literal["he_normal"] = "he_normal"
 
@@ -80,7 +80,7 @@ class HeNormal(Spec):
 
 
 class LecunUniform(Spec):
-    """Uniform with limit √(3 / fan_in), after LeCun et al. (1998), Efficient BackProp."""
+    """Uniform with limit √(3 / fan_in), after LeCun et al. (1998), section 4.6."""
 
     kind: Literal["lecun_uniform"] = "lecun_uniform"
 

@@ -75,7 +75,8 @@ class Dense(Block):
 
         features = self.own_tensors(shapes)["weight"].shape[1]
         units = self.output_shape(shapes)[0]
-        return Module(features, units, self.bias is not False, self.tail((units,)))
+        bias, tail = self.bias is not False, self.tail((units,))
+        return Module(features, units, bias=bias, tail=tail)
 
 
 class Flatten(Plain):
@@ -214,4 +215,3 @@ Layer = Annotated[
     | Concatenate,
     Field(discriminator="kind"),
 ]
-

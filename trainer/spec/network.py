@@ -12,6 +12,9 @@ from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
 from trainer.spec.layers import OUTPUT, Dense, Layer
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 
+MERGES = frozenset({"add", "concatenate"})
+"""The layers that take several inputs."""
+
 INPUT = "input"
 """The name that ``inputs`` uses for what the network is given."""
 
@@ -131,7 +134,7 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
 def _row(
     layer: Step, name: str, inputs: tuple[str, ...], shapes: Sequence[Shape]
 ) -> Row:
-    if len(inputs) != 1 and not getattr(layer, "kind", "") in {"add", "concatenate"}:
+    if len(inputs) != 1 and getattr(layer, "kind", "") not in MERGES:
         raise Impossible(f"takes one input, is given {len(inputs)}", field="inputs")
     return Row(
         name,

@@ -239,15 +239,7 @@ class Nadam(Spec):
 
 Optimizer = Annotated[
     Annotated[
-        Sgd
-        | Momentum
-        | Nesterov
-        | Adagrad
-        | Adadelta
-        | Rmsprop
-        | Adam
-        | Adamw
-        | Nadam,
+        Sgd | Momentum | Nesterov | Adagrad | Adadelta | Rmsprop | Adam | Adamw | Nadam,
         Field(discriminator="kind"),
     ],
     Named,

@@ -241,5 +241,3 @@ def _other_inputs(
     if lacking:
         detail += f"; the data set lacks the columns {', '.join(lacking[:20])}"
     return Problem(pointer("reuse", number, "from"), "other_inputs", detail)
-
-

@@ -132,7 +132,18 @@ def match(
             continue
         problems += _nothing_chosen(number, entry, source, chosen, frozen)
         for name in chosen:
-            line = _line(number, entry, source, targets.get(name), name, classes)
+            line = _line(
+                Match(
+                    name,
+                    "dropped",
+                    source.id,
+                    number,
+                    source_shapes=source.shapes.get(name, {}),
+                ),
+                entry,
+                targets.get(name),
+                same_classes=tuple(source.classes) == tuple(classes),
+            )
             if isinstance(line, Problem):
                 problems.append(line)
             elif line.state == "reused" and name in found:
@@ -181,7 +192,7 @@ def _nothing_chosen(
     number: int, entry: Reuse, source: Source, chosen: Sequence[str], frozen: set[str]
 ) -> list[Problem]:
     """Say where a selection is empty or names layers that are not there."""
-    problems = []
+    problems: list[Problem] = []
     for place, selection, names, known in (
         ("layers", entry.layers, chosen, source.order),
         ("freeze", entry.freeze, frozen, chosen),
@@ -193,16 +204,15 @@ def _nothing_chosen(
             if isinstance(selection, tuple)
             else []
         )
-        for name in missing:
-            problems.append(
-                Problem(
-                    pointer("reuse", number, place),
-                    "unknown_layer",
-                    f"{entry.from_!r} offers no layer {name!r}; it has "
-                    f"{', '.join(known)}",
-                    nearest(name, known),
-                )
+        problems += [
+            Problem(
+                pointer("reuse", number, place),
+                "unknown_layer",
+                f"{entry.from_!r} offers no layer {name!r}; it has {', '.join(known)}",
+                nearest(name, known),
             )
+            for name in missing
+        ]
         if not names and not missing:
             problems.append(
                 Problem(
@@ -216,20 +226,15 @@ def _nothing_chosen(
 
 
 def _line(
-    number: int,
-    entry: Reuse,
-    source: Source,
-    row: Row | None,
-    name: str,
-    classes: tuple[Any, ...],
+    line: Match, entry: Reuse, row: Row | None, *, same_classes: bool
 ) -> Match | Problem:
-    theirs = source.shapes.get(name, {})
-    line = Match(name, "dropped", source.id, number, source_shapes=theirs)
+    """Say what becomes of one chosen layer of a source."""
+    name, theirs = line.layer, line.source_shapes
     if row is None:
         return replace(line, reason="the new network has no such layer")
     ours = _shapes(row)
     line = replace(line, shapes=ours)
-    if name == OUTPUT and tuple(source.classes) != tuple(classes):
+    if name == OUTPUT and not same_classes:
         return replace(line, reason="the classes differ")
     if ours == dict(theirs):
         return replace(line, state="reused")
@@ -240,7 +245,7 @@ def _line(
     if entry.on_mismatch == "skip":
         return replace(line, reason=detail)
     return Problem(
-        pointer("reuse", number, "layers"),
+        pointer("reuse", line.entry or 0, "layers"),
         "shape_mismatch",
         detail,
         "on_mismatch: skip or adapt, or leave the layer out",

@@ -130,7 +130,7 @@ class Polynomial(Spec):
 
 
 class Cosine(Spec):
-    """Fall along half a cosine, after Loshchilov and Hutter (2017), ICLR, equation 5."""
+    """Fall along half a cosine, after Loshchilov and Hutter (2017), equation 5."""
 
     kind: Literal["cosine"] = "cosine"
     decay_steps: Length = 10_000

@@ -15,10 +15,10 @@ ColumnKind = Literal[
     "number", "integer", "boolean", "category", "text", "date", "image", "array"
 ]
 """How a column is stored: ``number`` float64 with NaN for missing; ``integer`` int64
-without missing values; ``boolean`` uint8 with 255 for missing; ``category`` int32 codes
-with -1 for missing; ``text`` an Arrow file with one utf8 column ``text``; ``date`` int64
-microseconds since 1970 UTC with the smallest int64 for missing; ``image`` uint8
-(rows, height, width, channels); ``array`` float32 (rows, *shape)."""
+without missing values; ``boolean`` uint8 with 255 for missing; ``category`` int32
+codes with -1 for missing; ``text`` an Arrow file with one utf8 column ``text``;
+``date`` int64 microseconds since 1970 UTC with the smallest int64 for missing;
+``image`` uint8 (rows, height, width, channels); ``array`` float32 (rows, *shape)."""
 
 Scalar = str | int | float | bool
 """One value of a column."""
