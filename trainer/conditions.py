@@ -32,6 +32,11 @@ def satisfied(
     stored = np.asarray(columns[name])
     numbers = values_as_numbers(column, stored)
     keep = ~np.isnan(numbers)
+    if column.kind == "category" and (condition.minimum, condition.maximum) != (
+        None,
+        None,
+    ):
+        return np.zeros(len(keep), bool)  # words are neither small nor large
     if condition.in_ is not None:
         keep &= np.isin(numbers, _wanted(column, condition.in_))
     if condition.not_in is not None:

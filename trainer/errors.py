@@ -5,6 +5,7 @@ TrainerError          the job becomes `failed` with this sentence and `reason`
 │   ├── NotADataset       a file or folder holds no data set that can be read
 │   ├── NoRows            nothing is left to train or to measure on
 │   ├── TooFewRows        fewer rows than the network can learn from
+│   ├── NoTarget          a column cannot be learned
 │   ├── NoCondition       `where` names a column that cannot be compared
 │   ├── BadValue          a row offered for a prediction cannot be understood
 │   └── NonFinite         a column holds infinities
@@ -67,6 +68,14 @@ class NoRows(InvalidData):
     def __init__(self, purpose: str, why: str) -> None:
         super().__init__(f"no rows are left for {purpose}: {why}")
         self.purpose, self.why = purpose, why
+
+
+class NoTarget(InvalidData):
+    """A target column cannot be learned."""
+
+    def __init__(self, column: str, why: str) -> None:
+        super().__init__(f"column {column!r} cannot be the target: {why}")
+        self.column, self.why = column, why
 
 
 class NoCondition(InvalidData):

@@ -45,7 +45,7 @@ def save(fitted: Preprocessing, folder: Path) -> None:
 
 @pytest.fixture
 def fitted() -> Preprocessing:
-    return Preprocessing.fit(TABLE, COLUMNS, NAMES, TRAIN)
+    return Preprocessing.fit(TABLE, COLUMNS, NAMES, TRAIN, standardize=True)
 
 
 def test_a_table_becomes_standardised_numbers_and_ones_and_zeros(
@@ -59,6 +59,13 @@ def test_a_table_becomes_standardised_numbers_and_ones_and_zeros(
     ]
     assert fitted.shape == (7,)
     np.testing.assert_array_equal(fitted.apply(COLUMNS, TRAIN), expected)
+
+
+def test_numbers_are_left_as_they_are_on_request() -> None:
+    fitted = Preprocessing.fit(TABLE, COLUMNS, ["age"], TRAIN, standardize=False)
+
+    # the missing value of row 2 becomes the mean of 1 and 3
+    assert fitted.apply(COLUMNS)[:, 0].tolist() == [1, 3, 2, 100, 5]
 
 
 def test_other_rows_are_scaled_by_the_training_rows(fitted: Preprocessing) -> None:
@@ -123,7 +130,9 @@ def test_a_column_left_out_is_not_taken_for_missing(fitted: Preprocessing) -> No
 
 def test_an_infinity_is_refused_by_the_name_of_its_column() -> None:
     columns = COLUMNS | {"age": np.array([1.0, np.inf, 2, 3, 4])}
-    fitted = Preprocessing.fit(TABLE, columns, NAMES, np.array([0, 2]))
+    fitted = Preprocessing.fit(
+        TABLE, columns, NAMES, np.array([0, 2]), standardize=True
+    )
 
     with pytest.raises(NonFinite, match="column 'age' holds an infinity in 1 of"):
         fitted.apply(columns, np.array([0, 1]))
@@ -191,7 +200,9 @@ PIXELS = np.arange(18, dtype=np.uint8).reshape(3, 2, 1, 3) * 15
 
 
 def test_an_image_is_divided_by_255_with_channels_first() -> None:
-    fitted = Preprocessing.fit(PICTURES, {"image": PIXELS}, ["image"], np.arange(3))
+    fitted = Preprocessing.fit(
+        PICTURES, {"image": PIXELS}, ["image"], np.arange(3), standardize=False
+    )
 
     x = fitted.apply({"image": PIXELS})
 
@@ -217,7 +228,9 @@ def test_each_pixel_is_standardised_on_request(tmp_path: Path) -> None:
 
 
 def test_a_picture_may_be_written_as_nested_lists() -> None:
-    fitted = Preprocessing.fit(PICTURES, {"image": PIXELS}, ["image"], np.arange(3))
+    fitted = Preprocessing.fit(
+        PICTURES, {"image": PIXELS}, ["image"], np.arange(3), standardize=False
+    )
 
     x = fitted.apply([PIXELS[0].tolist(), {"image": PIXELS[1].tolist()}])
 
@@ -235,7 +248,9 @@ def test_a_picture_may_be_written_as_nested_lists() -> None:
     ],
 )
 def test_a_picture_that_does_not_fit_is_told(picture: object, told: str) -> None:
-    fitted = Preprocessing.fit(PICTURES, {"image": PIXELS}, ["image"], np.arange(3))
+    fitted = Preprocessing.fit(
+        PICTURES, {"image": PIXELS}, ["image"], np.arange(3), standardize=False
+    )
 
     with pytest.raises(BadValue) as caught:
         fitted.apply([picture])

@@ -69,6 +69,33 @@ class Standardised(Spec):
         features[:, 0] = np.where(np.isnan(scaled), 0, scaled)
 
 
+class Imputed(Spec):
+    """Leave numbers as they are; a missing value becomes the training rows' mean."""
+
+    kind: Literal["imputed"] = "imputed"
+    column: str
+    form: Literal["number", "integer", "date"]
+    """How the column is stored; dates are microseconds since 1970 UTC."""
+    fill: float
+    """Mean of the training rows that have a value."""
+
+    @property
+    def width(self) -> int:
+        """Return the number of features: one."""
+        return 1
+
+    @classmethod
+    def fit(cls, column: Column, stored: Array) -> Imputed:
+        """Measure the rows that have a value."""
+        measured = Standardised.fit(column, stored)
+        return cls(column=column.name, form=measured.form, fill=measured.mean)
+
+    def write(self, stored: Array, features: Array) -> None:
+        """Write the values into (rows, 1) `features`."""
+        numbers = as_numbers(self.form, stored)
+        features[:, 0] = np.where(np.isnan(numbers), self.fill, numbers)
+
+
 class OneHot(Spec):
     """One feature per category, 1 for the row's own; an unknown category is all 0.
 
@@ -127,7 +154,9 @@ class Flag(Spec):
         features[:, 0] = np.where(stored == NO_BOOLEAN, self.fill, stored)
 
 
-Encoding = Annotated[Standardised | OneHot | Flag, Field(discriminator="kind")]
+Encoding = Annotated[
+    Standardised | Imputed | OneHot | Flag, Field(discriminator="kind")
+]
 
 
 def as_numbers(kind: str, stored: Array) -> Array:
@@ -138,10 +167,10 @@ def as_numbers(kind: str, stored: Array) -> Array:
     return numbers
 
 
-def fit_encoding(column: Column, stored: Array) -> Standardised | OneHot | Flag:
+def fit_encoding(column: Column, stored: Array, *, standardize: bool) -> Encoding:
     """Fit the encoding that a column's kind calls for on its training rows."""
     if column.kind == "category":
         return OneHot.fit(column, stored)
     if column.kind == "boolean":
         return Flag.fit(column, stored)
-    return Standardised.fit(column, stored)
+    return (Standardised if standardize else Imputed).fit(column, stored)

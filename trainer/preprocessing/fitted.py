@@ -78,7 +78,7 @@ class Preprocessing:
         names: Sequence[str],
         rows: NDArray[np.int64],
         *,
-        standardize: bool = False,
+        standardize: bool,
     ) -> Preprocessing:
         """Fit on the training `rows` of the input columns `names`."""
         described = [column for n in names if (column := schema.column(n)) is not None]
@@ -93,7 +93,8 @@ class Preprocessing:
             stated = Description(columns=kept, shape=shape, standardized=True)
             return cls(stated, mean.astype(np.float32), scale.astype(np.float32))
         encodings = tuple(
-            fit_encoding(c, np.asarray(columns[c.name][rows])) for c in described
+            fit_encoding(c, np.asarray(columns[c.name][rows]), standardize=standardize)
+            for c in described
         )
         width = sum(encoding.width for encoding in encodings)
         return cls(
