@@ -150,18 +150,33 @@ class FrozenCache:
                 total -= size
                 self._discard(folder)
 
+    def scratch(self, rows: int, chunks: Iterable[dict[str, Tensor]]) -> Entry:
+        """Keep outputs on disk, under no key, for as long as they are in use."""
+        with self._written("scratch", rows, chunks) as (_, entry):
+            return entry
+
     def _fill(self, key: str, rows: int, chunks: Iterable[dict[str, Tensor]]) -> Entry:
-        unfinished = self.root / f".{key}.{secrets.token_hex(4)}"
-        unfinished.mkdir(parents=True)
-        try:
-            meta = _write(unfinished, rows, chunks)
-            (unfinished / META).write_text(json.dumps(meta), encoding="utf-8")
-            entry = _mapped(key, unfinished, meta)  # good wherever the files go
+        with self._written(key, rows, chunks) as (folder, entry):
             with suppress(OSError):  # somebody else was first; theirs is as good
-                unfinished.rename(self.root / key)
+                folder.rename(self.root / key)
+            return entry
+
+    @contextmanager
+    def _written(
+        self, key: str, rows: int, chunks: Iterable[dict[str, Tensor]]
+    ) -> Iterator[tuple[Path, Entry]]:
+        """Write an entry where nobody looks; it is gone afterwards unless renamed.
+
+        Its values stay good wherever the files go: their pages are mapped.
+        """
+        folder = self.root / f".{key}.{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        try:
+            meta = _write(folder, rows, chunks)
+            (folder / META).write_text(json.dumps(meta), encoding="utf-8")
+            yield folder, _mapped(key, folder, meta)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        return entry
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
