@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -58,7 +58,7 @@ class Prose(TypeDecorator[str]):
 class Base(DeclarativeBase):
     """What all tables share."""
 
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: Moment,
         dict[str, Any]: Document,
         list[dict[str, Any]]: Document,
@@ -107,7 +107,7 @@ class has_member(FunctionElement[bool]):  # noqa: N801 - reads as the SQL functi
 @compiles(has_member, "sqlite")
 def _on_sqlite(element: has_member, compiler: SQLCompiler, **options: Any) -> str:
     column, word = (compiler.process(part, **options) for part in element.clauses)
-    return f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {word})"
+    return f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {word})"  # noqa: S608
 
 
 @compiles(has_member, "postgresql")

@@ -57,7 +57,7 @@ class InUse(Conflict):
     code = "in_use"
 
     def __init__(self, noun: str, key: str, users: list[str]) -> None:
-        shown = ", ".join(users[:5]) + (", …" if len(users) > 5 else "")
+        shown = ", ".join(users[:5]) + (", …" if users[5:] else "")
         super().__init__(f"{noun} {key!r} is used by {shown}")
         self.noun, self.key, self.users = noun, key, users
 

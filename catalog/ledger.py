@@ -225,6 +225,13 @@ class Attempt(Base):
         ),
     )
 
+    @property
+    def seconds(self) -> float:
+        """Return how long the attempt ran; 0 while it runs."""
+        if self.ended_at is None:
+            return 0.0
+        return (self.ended_at - self.started_at).total_seconds()
+
 
 class Event(Base):
     """One line of a job's history; written only while its job's row is locked."""

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -91,7 +92,7 @@ def _session(bind: Engine) -> Iterator[Session]:
 def _sqlite(url: str) -> Engine:
     place = make_url(url).database
     if place and place != ":memory:":
-        os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
+        Path(place).absolute().parent.mkdir(parents=True, exist_ok=True)
     made = create_engine(
         url,
         json_serializer=to_json,

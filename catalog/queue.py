@@ -1,0 +1,136 @@
+"""The queue: the jobs that wait, in the order in which they are taken.
+
+Higher priority first, then the older job. Of two workers that look at once each takes
+another job: PostgreSQL skips locked rows, SQLite has one writer at a time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from catalog import attempts, checkpoints, events, metrics, moves
+from catalog.claims import Claim
+from catalog.clock import now
+from catalog.columns import is_word
+from catalog.settings import settings
+from catalog.tables import Checkpoint, Dataset, Desired, Job, Status, Worker
+
+
+def claim(session: Session, worker: str) -> Claim | None:
+    """Take the first job of the queue that fits the worker; None if there is none.
+
+    Values measured beyond the checkpoint that it goes on from are archived here, so
+    they are measured again exactly once.
+    """
+    job = session.scalar(
+        update(Job)
+        .where(
+            Job.id == _first_fitting(session, worker).scalar_subquery(),
+            is_word(Job.status, Status.QUEUED),
+        )
+        .values(
+            status=Status.RUNNING,
+            attempt=Job.attempt + 1,
+            worker=worker,
+            lease_until=now(settings().lease_seconds),
+            started_at=func.coalesce(Job.started_at, now()),
+        )
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    if job is None:
+        return None
+    checkpoint = checkpoints.newest(session, job.id)
+    taken = _claim_of(session, job, checkpoint)
+    metrics.archive(session, job.id, -1 if checkpoint is None else checkpoint.step)
+    _start_clock(session, taken, job)
+    attempts.open_one(session, taken, worker)
+    told = {"status": Status.RUNNING, "worker": worker, "step": taken.checkpoint_step}
+    events.add(session, job.id, "status", told, job.attempt)
+    return taken
+
+
+def wake(session: Session, limit: int = 20) -> list[str]:
+    """Return queued jobs whose hint is due, and note that it is sent now.
+
+    A hint says "look for the best job you can take", so a few of them are enough
+    however long the queue is.
+    """
+    due = or_(Job.hinted_at.is_(None), Job.hinted_at < now(-settings().hint_seconds))
+    chosen = (
+        select(Job.id)
+        .where(is_word(Job.status, Status.QUEUED), Job.run_after <= now(), due)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    woken = session.scalars(
+        update(Job)
+        .where(Job.id.in_(chosen), is_word(Job.status, Status.QUEUED))
+        .values(hinted_at=now())
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(woken)
+
+
+def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """Return the places in the queue, from 1, of those jobs that wait in it."""
+    waiting = [job.id for job in jobs if job.status is Status.QUEUED]
+    if not waiting:
+        return {}
+    place = func.row_number().over(order_by=(Job.priority.desc(), Job.id))
+    queue = (
+        select(Job.id, place.label("place"))
+        .where(is_word(Job.status, Status.QUEUED))
+        .subquery()
+    )
+    rows = session.execute(
+        select(queue.c.id, queue.c.place).where(queue.c.id.in_(waiting))
+    )
+    return dict(rows.tuples().all())
+
+
+def _first_fitting(session: Session, worker: str) -> Select[str]:
+    place = session.get(Worker, worker)
+    query = select(Job.id).where(
+        is_word(Job.status, Status.QUEUED),
+        is_word(Job.desired, Desired.RUN),
+        Job.run_after <= now(),
+    )
+    if place is not None:
+        kind = place.device.partition(":")[0]
+        query = query.where(or_(Job.device.is_(None), Job.device == kind))
+    return (
+        query.order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _claim_of(session: Session, job: Job, checkpoint: Checkpoint | None) -> Claim:
+    dataset = session.get_one(Dataset, job.dataset_id)
+    return Claim(
+        job_id=job.id,
+        attempt=job.attempt,
+        name=job.name,
+        spec=job.resolved_spec,
+        dataset_id=job.dataset_id,
+        dataset_folder=dataset.folder,
+        sources=job.sources,
+        checkpoint=checkpoint.folder if checkpoint else None,
+        checkpoint_step=checkpoint.step if checkpoint else 0,
+        checkpoint_sha256=checkpoint.manifest_sha256 if checkpoint else None,
+        micro_batch=job.micro_batch,
+    )
+
+
+def _start_clock(session: Session, claim: Claim, job: Job) -> None:
+    """Note where the attempt starts, and what is left of the job's time."""
+    values: dict[str, Any] = {"step": claim.checkpoint_step}
+    if job.timeout_seconds is not None:
+        left = job.timeout_seconds - attempts.seconds(session, job.id)
+        values["deadline_at"] = now(max(0.0, left))
+    moves.write(session, job, **values)
