@@ -46,6 +46,8 @@ flock -n 9 || skip "another run is using $CACHE"
 # shellcheck source=tests/compose/stand_ins.sh
 . "$HERE/stand_ins.sh"
 
+[ -x "$ROOT/.venv/bin/python" ] || python3 "$ROOT/scripts/install.py" run
+
 if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
   say "using the running engine"
 else
@@ -97,5 +99,5 @@ say "starting"
 say "healthy"
 
 "${INSIDE[@]}" env FROSTLINE_COMPOSE="$(printf '%s\n' "${COMPOSE[@]}")" \
-  "$(project_python)" "$HERE/journey.py" "http://127.0.0.1:$PORT" key-of-the-compose-test
+  "$ROOT/.venv/bin/python" "$HERE/journey.py" "http://127.0.0.1:$PORT" key-of-the-compose-test
 say "passed"

@@ -6,10 +6,6 @@
 # wheels of the project's dependencies and a pip that looks nowhere else, so that the
 # Dockerfile is built as it stands, without a network.
 
-project_python() {
-  if [ -x "$ROOT/.venv/bin/python" ]; then echo "$ROOT/.venv/bin/python"; else command -v python3; fi
-}
-
 make_root() {
   local root=$CACHE/root
   [ -e "$root.done" ] && return
@@ -34,7 +30,7 @@ make_root() {
 # What both images install, and what builds the project itself, for Python 3.11.
 download_wheels() {
   local wanted key
-  wanted=$("$(project_python)" - "$ROOT/pyproject.toml" <<'END'
+  wanted=$("$ROOT/.venv/bin/python" - "$ROOT/pyproject.toml" <<'END'
 import sys, tomllib
 from pathlib import Path
 
@@ -51,7 +47,7 @@ END
   rm -rf "$CACHE"/wheels-*
   mkdir "$WHEELS"
   printf '%s\n' "$wanted" >"$WHEELS/requirements.txt"
-  "$(project_python)" -m pip download --quiet --only-binary :all: --python-version 3.11 \
+  "$ROOT/.venv/bin/python" -m pip download --quiet --only-binary :all: --python-version 3.11 \
     --dest "$WHEELS" --requirement "$WHEELS/requirements.txt" </dev/null >"$CACHE/wheels.log" 2>&1 \
     || { tail -5 "$CACHE/wheels.log"; fail "pip download; see $CACHE/wheels.log"; }
   touch "$WHEELS/.done"
