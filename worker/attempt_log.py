@@ -20,6 +20,11 @@ class AttemptLog:
         self._tail = bytearray()
         self._dropped = 0
 
+    @classmethod
+    def beside(cls, model: Path) -> Self:
+        """Open the log of an export that no attempt belongs to."""
+        return cls(model.with_name(f"{model.name}.log"), 4 * TAIL)
+
     def write(self, piece: bytes) -> None:
         """Append what a trainer wrote."""
         kept, rest = piece[: self._left], piece[self._left :]

@@ -55,7 +55,7 @@ class Row(Frame):
 
     step: Count
     epoch: Count
-    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\ud800-\udfff]{1,100}\Z")]
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,100}$")]
     value: float | None
     """None where the number is none, such as the loss of a run that diverges."""
 
@@ -112,12 +112,17 @@ class File(Frame):
 class Result(Frame):
     """The model lies complete on the disk."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-
     event: Literal["result"]
     folder: str
     files: dict[str, File]
+    metrics: dict[str, float | None] = {}
+    monitored: dict[str, Any] | None = None
+    frozen: tuple[dict[str, Any], ...] = ()
+    cache: dict[str, Any] | None = None
     step: Count = 0
+    epoch: Count = 0
+    best_step: Count | None = None
+    seconds: float | None = None
 
 
 class Failed(Frame):

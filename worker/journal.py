@@ -14,6 +14,8 @@ from typing import Any
 
 BATCH = 500
 """Entries written in one transaction."""
+IN_MEMORY = 50_000
+"""Entries kept in memory between two writes."""
 
 
 @dataclass
@@ -34,21 +36,17 @@ class Journal:
         self._memory: deque[tuple[str, dict[str, Any]]] = deque()
         self._path = spool
         self._limit = limit_bytes
+        self._spooled = 0
         self._written = 0
         self._read = 0
 
     def __len__(self) -> int:
-        return len(self._memory) + self.spooled
-
-    @property
-    def spooled(self) -> int:
-        """Return how many bytes wait on the disk."""
-        return self._written - self._read
+        return len(self._memory) + self._spooled
 
     @property
     def is_full(self) -> bool:
         """Tell whether nothing more should be taken from the trainer."""
-        return self._written >= self._limit
+        return self._written >= self._limit or len(self._memory) >= IN_MEMORY
 
     def metric(self, row: dict[str, Any]) -> None:
         """Add one row of a metric."""
@@ -61,7 +59,7 @@ class Journal:
     def batch(self) -> Batch:
         """Return the oldest entries; they stay until `forget`."""
         found = Batch()
-        if self.spooled:
+        if self._spooled:
             with self._path.open("rb") as stream:
                 stream.seek(self._read)
                 found.spool_end = self._read
@@ -80,7 +78,8 @@ class Journal:
                 self._memory.popleft()
             return
         self._read = batch.spool_end
-        if not self.spooled:
+        self._spooled -= batch.entries
+        if not self._spooled:
             self._path.unlink(missing_ok=True)
             self._written = self._read = 0
 
@@ -89,10 +88,15 @@ class Journal:
         if not self._memory:
             return
         lines = b"".join(json.dumps(e).encode() + b"\n" for e in self._memory)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as stream:
-            stream.write(lines)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("r+b" if self._written else "wb") as stream:
+                stream.seek(self._written)
+                stream.write(lines)
+        except OSError:  # a full disk: memory has to do, and then the trainer waits
+            return
         self._written += len(lines)
+        self._spooled += len(self._memory)
         self._memory.clear()
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+GENERATIONS = 10
 
 
 def boot_id() -> str:
@@ -52,6 +54,39 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever a child leaves behind, so that it can be ended."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> set[int]:
+    """Return the ids of this process's children, dead ones included."""
+    own, found = str(os.getpid()), set()
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                stat = (folder / "stat").read_text()
+                if stat.rpartition(")")[2].split()[1] == own:
+                    found.add(int(folder.name))
+    return found
+
+
+def end_strays(kept: set[int]) -> int:
+    """End every child that is not `kept`, and what it leaves in turn; say how many."""
+    ended = 0
+    for _ in range(GENERATIONS):
+        strays = children() - kept
+        if not strays:
+            break
+        for pid in strays:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                ended += 1
+    return ended
 
 
 def signal_group(group: int, number: int) -> None:

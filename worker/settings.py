@@ -42,8 +42,6 @@ class WorkerSettings(BaseSettings):
     """How long a cancelled trainer may take to end before it is killed."""
     stall_seconds: float = Field(default=600, gt=0)
     """Without a step for so long (or 20 median steps) a trainer counts as hung."""
-    ready_seconds: float = Field(default=300, gt=0)
-    """How long a trainer may take to import what it needs."""
     export_seconds: float = Field(default=300, gt=0)
     """How long the export of a finished model may take."""
     frozen_cache_bytes: int = Field(default=10 * GIBIBYTE, ge=0)

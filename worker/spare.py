@@ -48,6 +48,11 @@ class Spare:
         self._notes.add(trainer.pid)
         return trainer
 
+    @property
+    def pids(self) -> set[int]:
+        """Return the process id of the spare, if there is one."""
+        return set() if self._ready is None else {self._ready.pid}
+
     def end(self) -> None:
         """End the spare."""
         if self._ready is not None:

@@ -4,6 +4,7 @@ The trainer leads a process group of its own, so that whatever it started can be
 with it, and dies with the worker's pool child (it asks the kernel for that itself).
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ from worker.processes import signal_group
 
 PIECE = 256 * 1024
 """Bytes read at once from a pipe."""
+
+PIPE_BYTES = 2**20
 
 ENDED = b""
 
@@ -37,6 +40,7 @@ class TrainerProcess:
         )
         for descriptor in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
+        self._widen()
         self._lines = Lines()
         self._outgoing = bytearray()
         self.pid = self._process.pid
@@ -121,21 +125,30 @@ class TrainerProcess:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGABRT)
 
-    def end(self) -> int:
-        """End the whole group now; return the exit status, negative for a signal.
+    def kill(self) -> None:
+        """Kill the whole group.
 
         The group is signalled even if its leader is dead, because what the leader
         started may live.
         """
         if self._process.returncode is None:
-            self.killed_by_us = not self.has_exited
+            self.killed_by_us = self.killed_by_us or not self.has_exited
             signal_group(self.pid, signal.SIGKILL)
-            self._process.wait()
+
+    def end(self) -> int:
+        """Kill the group, reap; return the exit status, negative for a signal."""
+        self.kill()
+        self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             with suppress(BrokenPipeError):
                 pipe.close()
         return self._process.returncode
+
+    def _widen(self) -> None:
+        """Let the trainer run on while a write to the database takes a second."""
+        with suppress(OSError):
+            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -1,0 +1,129 @@
+"""Trainers that have done their job and still write the graph that predictions use.
+
+The job is over by then and its worker looks for the next one, so this happens in
+threads. A graph that nobody finished is asked for again by the sweep.
+"""
+
+import json
+import logging
+import select
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog import models
+from catalog.errors import DatabaseUnavailable
+from catalog.session import transaction
+from worker import frames
+from worker.attempt_log import AttemptLog
+from worker.death import signal_name
+from worker.trainer_process import TrainerProcess
+from worker.verify import sha256_of
+
+log = logging.getLogger(__name__)
+
+GRAPH = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Export:
+    """One model whose graph is being written."""
+
+    model_id: str
+    folder: Path
+    trainer: TrainerProcess
+    log: AttemptLog
+    seconds: float
+    """How long it may take."""
+
+
+class Exports:
+    """The exports that this process has under way."""
+
+    def __init__(self) -> None:
+        self._threads: dict[threading.Thread, int] = {}
+
+    def start(self, export: Export) -> None:
+        """Ask the trainer for its graph, and go on."""
+        export.trainer.say({"command": "export"})
+        thread = threading.Thread(
+            target=finish, args=(export,), name=f"export-{export.model_id}", daemon=True
+        )
+        thread.start()
+        alive = {t: pid for t, pid in self._threads.items() if t.is_alive()}
+        self._threads = alive | {thread: export.trainer.pid}
+
+    @property
+    def pids(self) -> set[int]:
+        """Return the process ids of the trainers that export."""
+        return {pid for thread, pid in self._threads.items() if thread.is_alive()}
+
+    def wait(self, seconds: float) -> None:
+        """Give the exports under way some time to end."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def finish(export: Export) -> None:
+    """Wait for the graph, reap the trainer, and write down what came of it."""
+    told = _listen(export)
+    exit_code = export.trainer.end()
+    graph = export.folder / GRAPH
+    if isinstance(told, frames.Exported) and graph.is_file():
+        fact = {"sha256": sha256_of(graph), "bytes": graph.stat().st_size}
+        _write(export, told.model_dump(exclude={"event"}), fact)
+    elif isinstance(told, frames.Failed):
+        _write(export, {"error": frames.printable(told.error)}, None)
+    elif export.trainer.killed_by_us:
+        error = f"the export took longer than {export.seconds:g} s"
+        _write(export, {"error": error}, None)
+    else:
+        end = signal_name(-exit_code) if exit_code < 0 else f"exit code {exit_code}"
+        export.log.say(f"the export ended with {end}; it will be tried again")
+    export.log.close()
+
+
+def _listen(export: Export) -> frames.Frame | None:
+    """Return the event that ends the export; None if the trainer died or took long."""
+    trainer, until = export.trainer, time.monotonic() + export.seconds
+    log_ended = False
+    while (left := until - time.monotonic()) > 0:
+        pipes = [trainer.stdout] if log_ended else [trainer.stdout, trainer.stderr]
+        waits = [trainer.stdin] if trainer.has_outgoing else []
+        select.select(pipes, waits, [], min(left, 1.0))
+        trainer.flush()
+        piece = b"" if log_ended else trainer.read_log()
+        log_ended = log_ended or piece is None
+        export.log.write(piece or b"")
+        told = trainer.read_frames()
+        for frame in told or []:
+            if isinstance(frame, frames.Exported | frames.Failed):
+                return frame
+        if told is None:
+            _await_exit(trainer)
+            return None
+    return None
+
+
+def _await_exit(trainer: TrainerProcess) -> None:
+    until = time.monotonic() + 1
+    while not trainer.has_exited and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _write(
+    export: Export, report: dict[str, object], graph: dict[str, object] | None
+) -> None:
+    try:
+        with transaction() as session:
+            if graph is None:
+                error = str(report["error"])
+                models.export_failed(session, export.model_id, error)
+            else:
+                models.exported(session, export.model_id, report, {GRAPH: graph})
+    except DatabaseUnavailable as away:  # the sweep finds the model without its graph
+        log.warning("the export of %s is not written down: %s", export.model_id, away)
+        return
+    log.info("export of %s: %s", export.model_id, json.dumps(report))

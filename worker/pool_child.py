@@ -1,0 +1,133 @@
+"""What a worker's pool child does: it takes jobs, supervises them, keeps a spare warm.
+
+All of it happens in the child's main thread, because trainers die with the thread that
+started them. Its death costs the attempt under way; the child that replaces it frees
+that job before it takes another.
+"""
+
+import logging
+
+from catalog import folders, jobs, models, workers
+from catalog.claims import Claim
+from catalog.errors import DatabaseUnavailable, NotFound
+from catalog.session import reading, transaction
+from worker.attempt_log import AttemptLog
+from worker.device import Device
+from worker.exports import Export, Exports
+from worker.flags import SharedFlags
+from worker.incarnation import notes_of
+from worker.processes import end_strays
+from worker.queue import send
+from worker.settings import WorkerSettings
+from worker.spare import Spare
+from worker.supervise import Supervision
+from worker.trainer_process import TrainerProcess
+
+log = logging.getLogger(__name__)
+
+LAST_EXPORT_SECONDS = 5.0
+"""How long a draining worker waits for graphs: the sweep asks for them again."""
+
+
+class PoolChild:
+    """The one process of a worker that supervises trainers."""
+
+    def __init__(
+        self, settings: WorkerSettings, device: Device, flags: SharedFlags
+    ) -> None:
+        self._settings, self._device, self._flags = settings, device, flags
+        self._spare = Spare(settings, device, notes_of(settings.worker_name))
+        self._exports = Exports()
+        self._has_released = False
+
+    def begin(self) -> None:
+        """Free what a killed predecessor held, and warm a spare."""
+        self._flags.hold(None)
+        self._spare.warm()
+        self._release()
+
+    def look(self) -> None:
+        """Take and carry out the best jobs, one by one, until there is none."""
+        while not self._flags.draining and self._release():
+            claim = self._claim()
+            if claim is None:
+                break
+            self._flags.hold(claim.job_id)
+            try:
+                self._carry_out(claim)
+            finally:
+                self._flags.hold(None)
+                self._end_strays()
+        if self._flags.draining:
+            self._exports.wait(LAST_EXPORT_SECONDS)
+        else:
+            self._spare.warm()
+
+    def export(self, model_id: str) -> None:
+        """Have the graph of a model written that nobody finished."""
+        with reading() as session:
+            try:
+                model = models.get(session, model_id)
+            except NotFound:
+                return
+        if model.exported_at is None and not self._flags.draining:
+            folder = folders.absolute(model.folder)
+            self._export(model_id, self._spare.take(), AttemptLog.beside(folder))
+            self._spare.warm()
+
+    def close(self) -> None:
+        """End the spare."""
+        self._spare.end()
+
+    def _carry_out(self, claim: Claim) -> None:
+        trainer = self._spare.take()
+        supervision = Supervision(
+            claim,
+            trainer,
+            settings=self._settings,
+            device=self._device,
+            flags=self._flags,
+            meanwhile=self._spare.warm,
+        )
+        model_id = supervision.run()
+        if model_id is not None:
+            self._export(model_id, trainer, supervision.log)
+
+    def _export(
+        self, model_id: str, trainer: TrainerProcess, attempt_log: AttemptLog
+    ) -> None:
+        with reading() as session:
+            folder = models.get(session, model_id).folder
+        seconds = self._settings.export_seconds
+        self._exports.start(
+            Export(model_id, folders.absolute(folder), trainer, attempt_log, seconds)
+        )
+
+    def _claim(self) -> Claim | None:
+        try:
+            with transaction() as session:
+                return jobs.claim(session, self._settings.worker_name)
+        except DatabaseUnavailable as away:
+            log.warning("cannot look: %s", away)
+            return None
+
+    def _release(self) -> bool:
+        """Free the jobs of the child before this one, once; False if it must wait."""
+        if self._has_released:
+            return True
+        try:
+            with transaction() as session:
+                freed = workers.release(session, self._settings.worker_name)
+        except DatabaseUnavailable as away:
+            log.warning("cannot free what was held: %s", away)
+            return False
+        self._has_released = True
+        for job_id in freed:
+            log.warning("freed %s, whose supervisor died", job_id)
+            send(job_id)
+        return True
+
+    def _end_strays(self) -> None:
+        ended = end_strays(self._spare.pids | self._exports.pids)
+        if ended:
+            log.warning("ended %d processes that a trainer left behind", ended)
