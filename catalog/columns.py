@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     Enum,
     Integer,
+    MetaData,
     String,
     Text,
     literal,
@@ -58,6 +59,15 @@ class Prose(TypeDecorator[str]):
 class Base(DeclarativeBase):
     """What all tables share."""
 
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pk",
+            "fk": "%(table_name)s_%(column_0_name)s_fk",
+            "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+            "ix": "%(table_name)s_by_%(column_0_N_name)s",
+            "ck": "%(table_name)s_%(constraint_name)s",
+        }
+    )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: Moment,
         dict[str, Any]: Document,

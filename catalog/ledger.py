@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
-    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -87,7 +86,7 @@ class Job(Base):
     tags: Mapped[list[str]]
     device: Mapped[str | None] = mapped_column(String(16))
     """The kind of device it must have; None means any."""
-    parent: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    parent: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     """The job that this one retries or clones."""
     worker: Mapped[str | None] = mapped_column(String(100))
     """Who holds the claim."""
@@ -98,9 +97,9 @@ class Job(Base):
     """When the running attempt uses up the job's time limit."""
     timeout_seconds: Mapped[float | None]
     progress: Mapped[dict[str, Any] | None]
-    step: Mapped[int] = mapped_column(default=0)
+    step: Mapped[int] = mapped_column(Serial, default=0)
     """The newest step that the running attempt told of."""
-    death_step: Mapped[int | None]
+    death_step: Mapped[int | None] = mapped_column(Serial)
     deaths: Mapped[int] = mapped_column(default=0)
     """Deaths in a row at `death_step` without a new checkpoint."""
     restarts: Mapped[int] = mapped_column(default=0)
@@ -206,11 +205,11 @@ class Attempt(Base):
     ended_at: Mapped[datetime | None]
     outcome: Mapped[Outcome | None] = mapped_column(words(Outcome, "outcome"))
     error: Mapped[str | None] = mapped_column(Prose)
-    step: Mapped[int | None]
+    step: Mapped[int | None] = mapped_column(Serial)
     """The last step that it told of."""
     exit_code: Mapped[int | None]
     """Exit status of the trainer; negative for a signal."""
-    resumed_step: Mapped[int | None]
+    resumed_step: Mapped[int | None] = mapped_column(Serial)
     fingerprint: Mapped[dict[str, Any] | None]
     """What the numbers depend on: versions, device, threads."""
     exact: Mapped[bool | None]
@@ -273,7 +272,7 @@ class Metric(Base):
     value: Mapped[float | None]
     """None where the value was not finite."""
     at: Mapped[datetime] = mapped_column(default=now())
-    archived: Mapped[bool] = mapped_column(default=False, server_default=false())
+    archived: Mapped[bool] = mapped_column(default=False)
 
     __table_args__ = (
         Index(

@@ -1,0 +1,1 @@
+"""How the database grows: one file per step in ``versions``."""
