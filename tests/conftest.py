@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Postgres, Redis, Unavailable
+from tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 FORBID_SKIPS = os.environ.get("FROSTLINE_FORBID_SKIPS") == "1"
@@ -173,3 +174,21 @@ def redis_url(redis_server: Redis) -> str:
     """Return the address of an empty Redis."""
     redis_server.empty()
     return redis_server.url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Return a running stack; tests that break one start their own `Stack`."""
+    database_url = ""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        database_url = server.url(server.create())
+    running = Stack(
+        tmp_path_factory.mktemp(f"stack-{request.param}") / "data",
+        database_url=database_url,
+    )
+    running.start()
+    yield running
+    running.stop()
