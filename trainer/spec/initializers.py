@@ -131,7 +131,7 @@ class Orthogonal(Spec):
     """Factor on the orthogonal matrix."""
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
-        """Fill `weight` in place; a vector has no orthogonal form and becomes normal."""
+        """Fill `weight` in place; a vector becomes normal instead."""
         from torch.nn.init import orthogonal_
 
         if weight.ndim < 2:

@@ -1,0 +1,301 @@
+"""Every member of every family keeps the promises that its family makes."""
+
+from math import sqrt
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from trainer.spec.activations import Activation
+from trainer.spec.base import variants
+from trainer.spec.clipping import GlobalNorm, GradientClipping, Norm, Value
+from trainer.spec.initializers import Constant as ConstantFill
+from trainer.spec.initializers import Initializer, fans
+from trainer.spec.layers import Layer
+from trainer.spec.losses import DEFAULT_LOSS, Loss
+from trainer.spec.normalizations import Normalization
+from trainer.spec.optimizers import Momentum, Nesterov, Optimizer, Sgd
+from trainer.spec.schedules import (
+    Cosine,
+    Epochs,
+    Exponential,
+    PiecewiseConstant,
+    Polynomial,
+    Power,
+    Schedule,
+)
+
+FAMILIES: dict[str, Any] = {
+    "activations": Activation,
+    "clipping": GradientClipping,
+    "initializers": Initializer,
+    "layers": Layer,
+    "losses": Loss,
+    "normalizations": Normalization,
+    "optimizers": Optimizer,
+    "schedules": Schedule,
+}
+REQUIRED = {
+    "constant": {"value": 0.5},
+    "piecewise_constant": {"boundaries": [10], "factors": [0.5]},
+    "conv2d": {"filters": 4},
+    "residual": {"filters": 4},
+    "activation": {"activation": "elu"},
+}
+"""What a member cannot do without, by kind; the schedule ``constant`` takes nothing."""
+
+MEMBERS = [
+    pytest.param(family, member, id=f"{family}-{member.model_fields['kind'].default}")
+    for family, union in FAMILIES.items()
+    for member in variants(union)
+]
+every_member = pytest.mark.parametrize(("family", "member"), MEMBERS)
+every_optimizer = pytest.mark.parametrize("optimizer", variants(Optimizer))
+every_initializer = pytest.mark.parametrize("initializer", variants(Initializer))
+every_activation = pytest.mark.parametrize("activation", variants(Activation))
+
+
+def _given(family: Any, member: Any) -> Any:
+    kind = member.model_fields["kind"].default
+    extra = {} if (family, kind) == ("schedules", "constant") else REQUIRED.get(kind)
+    return {"kind": kind} | (extra or {})
+
+
+@every_member
+def test_a_member_survives_json(family: Any, member: Any):
+    adapter = TypeAdapter(FAMILIES[family])
+    first = adapter.validate_python(_given(family, member))
+
+    again = adapter.validate_json(first.model_dump_json(exclude_none=True))
+
+    assert isinstance(first, member)
+    assert again == first
+
+
+@every_member
+def test_a_member_refuses_fields_it_does_not_have(family: Any, member: Any):
+    with pytest.raises(ValidationError, match="extra"):
+        TypeAdapter(FAMILIES[family]).validate_python(
+            _given(family, member) | {"no_such_field": 1}
+        )
+
+
+@every_member
+def test_a_member_documents_itself_and_its_fields(family: Any, member: Any):
+    schema = member.model_json_schema()
+    fields = {n: f for n, f in schema["properties"].items() if n != "kind"}
+
+    assert schema["description"]
+    assert all(field.get("description") for field in fields.values()), fields
+
+
+@every_member
+def test_a_member_is_hashable_and_cannot_be_changed(family: Any, member: Any):
+    one = TypeAdapter(FAMILIES[family]).validate_python(_given(family, member))
+
+    assert hash(one) == hash(one.model_copy())
+    with pytest.raises(ValidationError, match="frozen"):
+        one.kind = "other"
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"layers"}))
+def test_a_bare_name_stands_for_the_object(family: Any):
+    adapter = TypeAdapter(FAMILIES[family])
+    kinds = [m.model_fields["kind"].default for m in variants(FAMILIES[family])]
+    plain = next(kind for kind in kinds if kind not in REQUIRED)
+
+    assert adapter.validate_python(plain) == adapter.validate_python({"kind": plain})
+
+
+@pytest.mark.parametrize(
+    "family", ["activations", "clipping", "normalizations", "schedules"]
+)
+def test_null_and_none_switch_off(family: Any):
+    adapter = TypeAdapter(FAMILIES[family])
+
+    assert adapter.validate_python(None).kind == "none"
+    assert adapter.validate_python(None) == adapter.validate_python("none")
+
+
+@every_optimizer
+def test_an_optimizer_goes_downhill(optimizer: Any):
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.tensor([3.0, -2.0, 1.0]))
+    descent = optimizer(learning_rate=0.05).build([weight])
+    start = float((weight**2).sum().detach())
+
+    for _ in range(60):
+        descent.zero_grad()
+        (weight**2).sum().backward()
+        descent.step()
+
+    assert float((weight**2).sum().detach()) < start
+
+
+def test_sgd_takes_the_step_of_its_definition():
+    weight = nn.Parameter(torch.tensor([1.0]))
+    descent = Sgd(learning_rate=0.1).build([weight])
+    weight.grad = torch.tensor([2.0])
+
+    descent.step()
+
+    assert weight.item() == pytest.approx(1 - 0.1 * 2)
+
+
+def test_momentum_takes_the_steps_of_its_definition():
+    weight = nn.Parameter(torch.tensor([1.0]))
+    descent = Momentum(learning_rate=0.1, momentum=0.5).build([weight])
+
+    weight.grad = torch.tensor([2.0])
+    descent.step()  # m = 2, w = 1 - 0.2
+    weight.grad = torch.tensor([1.0])
+    descent.step()  # m = 0.5 * 2 + 1 = 2, w = 0.8 - 0.2
+
+    assert weight.item() == pytest.approx(0.6)
+
+
+def test_nesterov_looks_ahead_as_its_definition_says():
+    weight = nn.Parameter(torch.tensor([1.0]))
+    descent = Nesterov(learning_rate=0.1, momentum=0.5).build([weight])
+
+    weight.grad = torch.tensor([2.0])
+    descent.step()  # m = 2, w = 1 - 0.1 (2 + 0.5 * 2) = 0.7
+    weight.grad = torch.tensor([1.0])
+    descent.step()  # m = 2, w = 0.7 - 0.1 (1 + 0.5 * 2) = 0.5
+
+    assert weight.item() == pytest.approx(0.5)
+
+
+@every_initializer
+def test_an_initializer_fills_alike_for_the_same_seed(initializer: Any):
+    given = {"value": 0.5} if initializer is ConstantFill else {}
+    one, two = torch.empty(40, 30), torch.empty(40, 30)
+
+    initializer(**given).fill(one, torch.Generator().manual_seed(7))
+    initializer(**given).fill(two, torch.Generator().manual_seed(7))
+
+    assert torch.equal(one, two)
+    assert torch.isfinite(one).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "variance"),
+    [
+        ("glorot_uniform", 2 / (200 + 300)),
+        ("glorot_normal", 2 / (200 + 300)),
+        ("he_uniform", 2 / 200),
+        ("he_normal", 2 / 200),
+        ("lecun_uniform", 1 / 200),
+        ("lecun_normal", 1 / 200),
+    ],
+)
+def test_an_initializer_has_the_variance_of_its_paper(kind: Any, variance: Any):
+    weight = torch.empty(300, 200)
+
+    TypeAdapter(Initializer).validate_python(kind).fill(
+        weight, torch.Generator().manual_seed(3)
+    )
+
+    assert weight.var().item() == pytest.approx(variance, rel=0.02)
+    assert weight.mean().item() == pytest.approx(0, abs=3 * sqrt(variance / 60_000))
+
+
+def test_fans_count_the_kernel_positions_of_a_convolution():
+    assert fans((64, 32, 5, 5)) == (32 * 25, 64 * 25)
+
+
+@every_activation
+def test_an_activation_keeps_the_shape_and_passes_gradients(activation: Any):
+    z = torch.linspace(-3, 3, 30).reshape(5, 6).requires_grad_()
+
+    outputs = activation().build()(z)
+    outputs.sum().backward()
+
+    assert outputs.shape == z.shape
+    assert z.grad is not None
+    assert torch.isfinite(z.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "z", "expected"),
+    [
+        ({"kind": "leaky_relu"}, -2.0, -0.02),
+        ({"kind": "leaky_relu", "negative_slope": 0.2}, -2.0, -0.4),
+        ({"kind": "elu", "alpha": 2.0}, -1.0, 2 * (0.36787944 - 1)),
+        ({"kind": "selu"}, 1.0, 1.05070098),
+        ({"kind": "sigmoid"}, 0.0, 0.5),
+        ({"kind": "softplus"}, 0.0, 0.69314718),
+    ],
+)
+def test_an_activation_has_the_value_of_its_formula(given: Any, z: Any, expected: Any):
+    module = TypeAdapter(Activation).validate_python(given).build()
+
+    assert module(torch.tensor([z])).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Exponential(decay_steps=100), {0: 1, 50: 10**-0.5, 100: 0.1, 200: 0.01}),
+        (
+            Exponential(decay_steps=100, staircase=True),
+            {0: 1, 99: 1, 100: 0.1, 199: 0.1, 200: 0.01},
+        ),
+        (Exponential(decay_steps=Epochs(epochs=2)), {0: 1, 20: 0.1, 40: 0.01}),
+        (Power(decay_steps=100), {0: 1, 100: 1 / 2, 300: 1 / 4}),
+        (Power(decay_steps=100, exponent=2.0), {100: 1 / 4}),
+        (
+            PiecewiseConstant(boundaries=(10, 20), factors=(0.5, 0.1)),
+            {9: 1, 10: 0.5, 19: 0.5, 20: 0.1, 1000: 0.1},
+        ),
+        (Polynomial(decay_steps=100, final_factor=0.2), {0: 1, 50: 0.6, 200: 0.2}),
+        (Cosine(decay_steps=100), {0: 1, 50: 0.5, 100: 0, 500: 0}),
+    ],
+)
+def test_a_schedule_has_the_factors_of_its_formula(schedule: Any, expected: Any):
+    found = {step: schedule.factor(step, steps_per_epoch=10) for step in expected}
+
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_piecewise_schedule_wants_a_factor_for_each_boundary():
+    with pytest.raises(ValidationError, match="2 boundaries need as many factors"):
+        PiecewiseConstant(boundaries=(1, 2), factors=(0.5,))
+
+
+def _with_gradients(*gradients: Any) -> Any:
+    parameters = [nn.Parameter(torch.zeros(len(g))) for g in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = torch.tensor(gradient)
+    return parameters
+
+
+def test_clipping_by_value_clamps_each_number():
+    (parameter,) = _with_gradients([3.0, -0.5, -7.0])
+
+    Value(threshold=1.0).clip([parameter])
+
+    assert parameter.grad.tolist() == [1.0, -0.5, -1.0]
+
+
+def test_clipping_by_norm_scales_each_tensor_alone():
+    large, small = _with_gradients([3.0, 4.0], [0.3, 0.4])
+
+    Norm(threshold=1.0).clip([large, small])
+
+    assert large.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-5)
+    assert small.grad.tolist() == pytest.approx([0.3, 0.4])
+
+
+def test_clipping_by_global_norm_scales_all_by_one_factor():
+    one, two = _with_gradients([3.0], [4.0])
+
+    GlobalNorm(threshold=1.0).clip([one, two])
+
+    assert [one.grad.item(), two.grad.item()] == pytest.approx([0.6, 0.8], rel=1e-5)
+
+
+def test_every_task_has_a_loss_that_is_for_it():
+    assert all(task in loss.tasks for task, loss in DEFAULT_LOSS.items())
