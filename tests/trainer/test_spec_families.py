@@ -37,7 +37,7 @@ FAMILIES: dict[str, Any] = {
     "optimizers": Optimizer,
     "schedules": Schedule,
 }
-REQUIRED = {
+REQUIRED: dict[str, dict[str, Any]] = {
     "constant": {"value": 0.5},
     "piecewise_constant": {"boundaries": [10], "factors": [0.5]},
     "conv2d": {"filters": 4},
