@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+import catalog.session
+import catalog.settings
 from tests.servers import Postgres, Redis, Unavailable
 from tests.stack import Stack
 
@@ -158,6 +160,21 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """Return the address of a fresh, migrated database: each test runs on both."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture
+def ledger(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Let this process use an empty ledger; return its data folder."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("FROSTLINE_DATA", str(folder))
+    monkeypatch.setenv("FROSTLINE_DATABASE_URL", database_url)
+    catalog.settings.settings.cache_clear()
+    catalog.session.dispose()
+    yield folder
+    catalog.settings.settings.cache_clear()
+    catalog.session.dispose()
 
 
 @pytest.fixture(scope="session")
