@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.frozen import Frozen, Rows
+    from trainer.network import Cut
 
 Mode = Literal["auto", "off", "required"]
 
@@ -114,6 +115,12 @@ class FrozenOutputs:
             raise CacheRefused(str(self.reason))
         self._of_job = (dataset, preprocessing)
         self._layers: str | None = None
+
+    @property
+    def cut(self) -> Cut:
+        """Return where training starts: at the cut, or at the input."""
+        network = self.frozen.network
+        return self.frozen.cut if self.applies else network.cut(frozenset())
 
     def of(self, name: str) -> dict[str, Tensor]:
         """Return the outputs of a part's rows, in the rows' order.

@@ -1,0 +1,131 @@
+"""Weights of earlier models in a new network, by the match table.
+
+Which layers fit is worked out without torch in `trainer.spec.reuse`; here they are
+loaded, checked against what their model says of them, and adapted where asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from trainer import model_folder
+from trainer.errors import ModelBroken, ReuseMismatch
+from trainer.model_folder import ModelFolder, tensor_sha256
+from trainer.spec.reuse import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from trainer.network import Network
+    from trainer.spec.reuse import Match
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a network's layers when its sources were loaded."""
+
+    reused: tuple[str, ...]
+    new: tuple[str, ...]
+    dropped: tuple[str, ...]
+    frozen: tuple[str, ...]
+    before: dict[str, str]
+    """SHA-256 of every tensor of the frozen layers as the source's file holds it; of
+    an adapted one as it was when slicing and padding were done."""
+
+
+def source_of(folder: Path, identity: str) -> Source:
+    """Return what the match table must know of the model in a folder."""
+    description = model_folder.read(folder).description
+    layers = description["layers"]
+    preprocessing = description["preprocessing"]
+    return Source(
+        id=identity,
+        name=str(description.get("name", identity)),
+        version=int(description.get("version", 0)),
+        order=tuple(layer["name"] for layer in layers),
+        shapes={
+            layer["name"]: {
+                tensor["name"].partition(".")[2]: tuple(tensor["shape"])
+                for tensor in layer["tensors"]
+            }
+            for layer in layers
+        },
+        classes=tuple(description.get("classes") or ()),
+        input_shape=tuple(preprocessing.get("shape", ())),
+        columns=tuple(
+            (column["name"], column["kind"])
+            for column in preprocessing.get("columns", ())
+        ),
+    )
+
+
+def load(network: Network, matches: Sequence[Match], folders: Sequence[Path]) -> Loaded:
+    """Put the matched layers of the sources into an initialised network.
+
+    `folders` holds one model folder per reuse entry. What the sources do not give
+    keeps its fresh initialisation: new layers, and the new units of adapted ones.
+
+    Raises:
+        ModelBroken: a source's file is not what its description says.
+        ReuseMismatch: a tensor does not fit, though the match table says it does.
+    """
+    reused = [match for match in matches if match.state == "reused"]
+    before: dict[str, str] = {}
+    for entry, folder in enumerate(folders):
+        source = model_folder.read(folder)
+        for match in reused:
+            if match.entry == entry:
+                hashes = _load_layer(network, match, source)
+                before |= hashes if match.frozen else {}
+    return Loaded(
+        reused=tuple(match.layer for match in reused),
+        new=tuple(match.layer for match in matches if match.state == "new"),
+        dropped=tuple(match.layer for match in matches if match.state == "dropped"),
+        frozen=tuple(match.layer for match in reused if match.frozen),
+        before=before,
+    )
+
+
+def _load_layer(network: Network, match: Match, source: ModelFolder) -> dict[str, str]:
+    """Copy one layer's tensors; return the SHA-256 of each as it was loaded."""
+    ours = network.layers[match.layer].state_dict()
+    names = [f"{match.layer}.{name}" for name in ours]
+    stated = {
+        tensor["name"]: tensor["sha256"]
+        for layer in source.description["layers"]
+        if layer["name"] == match.layer
+        for tensor in layer["tensors"]
+    }
+    hashes: dict[str, str] = {}
+    for name, theirs in source.tensors(names).items():
+        hashes[name] = tensor_sha256(theirs)
+        if hashes[name] != stated.get(name):
+            why = f"tensor {name!r} is not as described"
+            raise ModelBroken(source.folder, why)
+        target = ours[name.partition(".")[2]]
+        _check(name, target, theirs, match)
+        with torch.no_grad():
+            if match.adapted:
+                overlap = tuple(map(slice, map(min, target.shape, theirs.shape)))
+                target[overlap].copy_(theirs[overlap])
+                hashes[name] = tensor_sha256(target)
+            else:
+                target.copy_(theirs)
+    return hashes
+
+
+def _check(name: str, target: Tensor, theirs: Tensor, match: Match) -> None:
+    """Refuse what would be broadcast or rounded on its way into the network."""
+    alike = len(target.shape) == len(theirs.shape)
+    if not alike or (not match.adapted and target.shape != theirs.shape):
+        raise ReuseMismatch(
+            name, f"it is {list(theirs.shape)} there and {list(target.shape)} here"
+        )
+    if target.dtype != theirs.dtype:
+        raise ReuseMismatch(name, f"it is {theirs.dtype} there, {target.dtype} here")
