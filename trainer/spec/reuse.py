@@ -3,13 +3,19 @@
 The match table is worked out here without torch, so that the dry run can show it.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import SchemaError
 
 from trainer.spec.base import Spec
 from trainer.spec.errors import Problem, nearest, pointer
@@ -89,7 +95,11 @@ class Match:
 
 
 class BadPattern(Exception):
-    """A regular expression that cannot be read, or that could run for ever."""
+    """A regular expression that cannot be read."""
+
+    def __init__(self, pattern: str, reason: str) -> None:
+        """Say which pattern it is and what is wrong with it."""
+        super().__init__(f"{pattern!r} is no regular expression: {reason}")
 
 
 def select(selection: Selection, order: Sequence[str]) -> list[str]:
@@ -100,14 +110,34 @@ def select(selection: Selection, order: Sequence[str]) -> list[str]:
         return [name for name in order if fnmatchcase(name, selection.glob)]
     if isinstance(selection, tuple):
         return [name for name in order if name in selection]
-    # nested repetition is what makes backtracking explode
-    if re.search(r"[*+}]\)?[*+{]|\([^)]*[*+][^)]*\)[*+{]", selection):
-        raise BadPattern(f"{selection!r} repeats a repetition")
+    fits = _whole(selection)
+    return [name for name in order if fits(name)]
+
+
+def _whole(pattern: str) -> Callable[[str], bool]:
+    """Return a test whether a name matches a pattern as a whole.
+
+    Pydantic's engine takes time linear in the name whatever the pattern is; Python's
+    own can be kept busy for ever by a few characters.
+    """
     try:
-        pattern = re.compile(selection)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise BadPattern(f"{selection!r} is no regular expression: {error}") from None
-    return [name for name in order if pattern.fullmatch(name)]
+        # alone first: an unbalanced bracket must not close the one put round it
+        TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+        whole = TypeAdapter(
+            Annotated[str, StringConstraints(pattern=f"^(?:{pattern})$")]
+        )
+    except SchemaError as error:
+        reason = str(error).strip().rpartition("error: ")[2] or "it cannot be read"
+        raise BadPattern(pattern, reason) from None
+
+    def fits(name: str) -> bool:
+        try:
+            whole.validate_python(name)
+        except ValidationError:
+            return False
+        return True
+
+    return fits
 
 
 def match(
