@@ -70,7 +70,7 @@ def spec(
     }
 
 
-CLIP = {"gradient_clipping": {"kind": "value", "threshold": 1.0}}
+CLIP: dict[str, Any] = {"gradient_clipping": {"kind": "value", "threshold": 1.0}}
 REUSED = {"from": "clip", "layers": "hidden[1-3]", "freeze": "hidden[12]"}
 NORMAL = {"kind": "batch", "momentum": 0.9}
 TOP = [*dense(300, 50, 50), {"name": "hidden4", "kind": "dense", "units": 20}]
