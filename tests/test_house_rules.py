@@ -47,8 +47,6 @@ ARROWS = {
     "migrations": {"migrations", "catalog"},
 }
 
-# Methods that a library calls by this name.
-NAMED_BY_OTHERS = {"load_dialect_impl"}
 FORBIDDEN_WORD = re.compile(
     r"base|common|do|(handler|helper|manager|processor|service|util)s?|impl|info"
 )
@@ -156,8 +154,6 @@ def unsafe_loading() -> Iterator[str]:
 def vague_words(name: str) -> list[str]:
     """Return the forbidden words of a snake_case or CamelCase name."""
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)]
-    if name in NAMED_BY_OTHERS:
-        return []
     return [word for word in words if FORBIDDEN_WORD.fullmatch(word)]
 
 
@@ -169,9 +165,12 @@ def vague_names() -> Iterator[str]:
             for word in vague_words(path.stem):
                 yield f"{module}: {word} in a module's name"
     for path, node in nodes():
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.ClassDef):
             for word in vague_words(node.name):
                 yield at(path, node, f"{word} in {node.name}")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if re.match(r"_*do_|.*_(helper|util)s?$", node.name):
+                yield at(path, node, node.name)
 
 
 def repeated_names() -> Iterator[str]:
