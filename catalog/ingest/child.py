@@ -1,0 +1,122 @@
+"""The parent's side: start the child that reads an upload, watch it, end it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Event
+
+from catalog.ingest.errors import (
+    OutOfSpace,
+    ReaderCrashed,
+    Refused,
+    SenderGone,
+    TooLarge,
+    too_large,
+)
+from catalog.ingest.order import Answer, Limits, Order
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = os.sysconf("SC_PAGE_SIZE")
+FIRST_WAIT, LONGEST_WAIT = 0.005, 0.05
+
+
+def ingest(order: Order, folder: Path, gone: Event) -> Answer:
+    """Have the upload in `folder` read by a child; return what it stored.
+
+    Raises:
+        Refused: the upload is not what it must be, or takes too much.
+        SenderGone: `gone` was set meanwhile.
+        OutOfSpace: the disk is full.
+        ReaderCrashed: the child ended without an answer.
+    """
+    (folder / "order.json").write_text(order.model_dump_json())
+    errors = folder / "stderr.txt"
+    with errors.open("wb") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "catalog.ingest", str(folder), str(os.getpid())],
+            cwd=ROOT,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+        )
+    try:
+        _watch(child, order.limits, gone)
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+    answer = folder / "answer.json"
+    if child.returncode != 0 or not answer.exists():
+        raise _crash(child.returncode, errors)
+    return _judged(Answer.model_validate_json(answer.read_bytes()))
+
+
+def _watch(child: subprocess.Popen[bytes], limits: Limits, gone: Event) -> None:
+    """Wait for the end, unless a bound is crossed or nobody waits any more."""
+    deadline = time.monotonic() + limits.seconds
+    wait = FIRST_WAIT
+    while True:
+        try:
+            child.wait(wait)
+            return
+        except subprocess.TimeoutExpired:
+            wait = min(2 * wait, LONGEST_WAIT)
+        if gone.is_set():
+            raise SenderGone
+        if time.monotonic() > deadline:
+            raise too_large(
+                "too_slow",
+                f"reading the upload takes longer than {limits.seconds:g} seconds",
+                "send fewer rows",
+            )
+        if _private_bytes(child.pid) > limits.memory_bytes:
+            raise too_large(
+                "too_much_memory",
+                "reading the upload takes more memory than "
+                f"{limits.memory_bytes:,} bytes",
+                "send it in smaller pieces, or as CSV, which is read row by row",
+            )
+
+
+def _judged(answer: Answer) -> Answer:
+    if answer.reason == "out_of_space":
+        raise OutOfSpace
+    if answer.refused:
+        kind = TooLarge if answer.reason == "too_large" else Refused
+        raise kind(*answer.refused)
+    return answer
+
+
+def _crash(code: int, errors: Path) -> ReaderCrashed:
+    said = errors.read_bytes()[-2_000:].decode(errors="replace")
+    ending = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    error = ReaderCrashed(ending)
+    error.add_note(said)  # for the log
+    return error
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what the child may know: no address, no password, one thread."""
+    return {
+        "PATH": os.defpath,
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _private_bytes(process: int) -> int:
+    """Return the memory that only this process holds; 0 where it cannot be seen."""
+    try:
+        sizes = Path(f"/proc/{process}/statm").read_text().split()
+    except OSError:
+        return 0
+    resident, shared = int(sizes[1]), int(sizes[2])
+    return (resident - shared) * PAGE
