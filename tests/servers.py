@@ -219,7 +219,7 @@ class Postgres:
         """Make a database as a copy of `template` and return its name."""
         self._count += 1
         name = f"test_{self._count}"
-        self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+        self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
         return name
 
     def drop(self, name: str) -> None:
