@@ -6,8 +6,9 @@ batch is one ``index_select`` by a slice of the epoch's permutation.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +16,13 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from trainer.preprocessing import Preprocessing
+
+TARGETS = ""
+"""Stands for the targets among the layers' names, none of which is empty."""
 ORDER = 5
 """Keeps the draws of the order apart from the job's other draws."""
 
@@ -39,11 +45,49 @@ class Examples:
         return len(self.targets)
 
     def chunks(self, rows: int) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        """Yield all rows in order, `rows` at a time."""
+        """Return an iterator over all rows in order, `rows` at a time."""
         values = self.values()
-        for start in range(0, len(self), rows):
-            part = slice(start, start + rows)
-            yield {n: v[part] for n, v in values.items()}, self.targets[part]
+        starts = range(0, len(self), rows)
+        parts = (slice(start, start + rows) for start in starts)
+        return (
+            ({name: value[part] for name, value in values.items()}, self.targets[part])
+            for part in parts
+        )
+
+
+class Prepared:
+    """Rows of a data set as the network takes them, converted when they are needed."""
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        columns: Mapping[str, NDArray[Any]],
+        rows: NDArray[np.int64],
+    ) -> None:
+        self.preprocessing, self.columns, self.rows = preprocessing, columns, rows
+        self._whole: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        """Return some of the rows."""
+        if self._whole is not None:
+            return self._whole[part]
+        return torch.from_numpy(self.preprocessing.apply(self.columns, self.rows[part]))
+
+    def whole(self, device: torch.device) -> Tensor:
+        """Return all rows on the device; they are converted once."""
+        if self._whole is None:
+            everything = self.preprocessing.apply(self.columns, self.rows)
+            self._whole = torch.from_numpy(everything).to(device)
+        return self._whole
+
+    @property
+    def key(self) -> str:
+        """Return a hash of which rows these are, in which order."""
+        return hashlib.sha256(self.rows.tobytes()).hexdigest()
 
 
 def order(seed: int, epoch: int, rows: int, device: torch.device) -> Tensor:
@@ -60,20 +104,28 @@ class Gatherer:
     """Copies the rows of a batch into buffers that are used again and again."""
 
     def __init__(self, values: Mapping[str, Tensor], targets: Tensor) -> None:
-        self.sources = {**values, "": targets}
+        self.sources = {**values, TARGETS: targets}
+        self.device = targets.device
         self.buffers: dict[str, Tensor] = {}
 
     def gather(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the values and targets of `rows`, valid until the next call."""
-        count = len(rows)
-        found: dict[str, Tensor] = {}
-        for name, source in self.sources.items():
-            buffer = self.buffers.get(name)
-            if buffer is None or len(buffer) < count:
-                buffer = source.new_empty((count, *source.shape[1:]))
-                self.buffers[name] = buffer
-            out = buffer if len(buffer) == count else buffer[:count]
-            torch.index_select(source, 0, rows, out=out)
-            found[name] = out
-        targets = found.pop("")
+        found = {
+            name: self._gathered(name, source, rows)
+            for name, source in self.sources.items()
+        }
+        targets = found.pop(TARGETS)
         return found, targets
+
+    def _gathered(self, name: str, source: Tensor, rows: Tensor) -> Tensor:
+        if source.device != self.device:  # too large for it, left where it is
+            few = source.index_select(0, rows.to(source.device))
+            return few.to(self.device)
+        count = len(rows)
+        buffer = self.buffers.get(name)
+        if buffer is None or len(buffer) < count:
+            buffer = source.new_empty((count, *source.shape[1:]))
+            self.buffers[name] = buffer
+        out = buffer if len(buffer) == count else buffer[:count]
+        torch.index_select(source, 0, rows, out=out)
+        return out

@@ -17,6 +17,7 @@ TrainerError          the job becomes `failed` with this sentence and `reason`
 ├── ReuseMismatch     a source's tensor does not fit the new network (`invalid_spec`)
 ├── ExportWrong       the exported graph does not compute what the network computes
 │                     (`infrastructure`)
+├── NothingLearns     every layer is frozen (`invalid_spec`)
 ├── Diverged          the loss left the real numbers (`diverged`)
 ├── OutOfMemory       one batch does not fit (`out_of_memory`)
 ├── CheckpointBroken  a checkpoint's files are not what was written (`infrastructure`)
@@ -120,6 +121,18 @@ class PreprocessingLost(TrainerError):
     def __init__(self, folder: Path, why: str) -> None:
         super().__init__(f"the preprocessing of model {folder.name!r} is lost: {why}")
         self.folder, self.why = folder.name, why
+
+
+class NothingLearns(TrainerError):
+    """Every layer is frozen."""
+
+    reason = "invalid_spec"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no layer is left to learn: all that have weights are frozen; "
+            "freeze fewer layers"
+        )
 
 
 class Diverged(TrainerError):

@@ -50,8 +50,8 @@ def evaluate(
         loss = measure.loss(outputs, targets)
         sums.add("loss", loss.double() * len(targets))
         sums.rows += len(targets)
-        _TASKS[measure.task](sums, outputs, targets)
-    return _figures(measure.task, sums)
+        add_outputs(measure.task, sums, outputs, targets)
+    return figures(measure.task, sums)
 
 
 @dataclass
@@ -103,26 +103,31 @@ _TASKS: dict[Task, Callable[[Sums, Tensor, Tensor], None]] = {
 }
 
 
-def _figures(task: Task, sums: Sums) -> dict[str, float]:
+def add_outputs(task: Task, sums: Sums, outputs: Tensor, targets: Tensor) -> None:
+    """Add to the sums what the task's metrics need, the loss excepted."""
+    _TASKS[task](sums, outputs, targets)
+
+
+def figures(task: Task, sums: Sums) -> dict[str, float]:
     """Turn the sums into metrics; here the device is waited for."""
     means = {name: total / sums.rows for name, total in sums.totals.items()}
-    figures = {"loss": float(means["loss"])}
+    found = {"loss": float(means["loss"])}
     if task == "classification":
-        figures["accuracy"] = float(means["right"])
+        found["accuracy"] = float(means["right"])
         if sums.scores:
             area = roc_auc(torch.cat(sums.scores), torch.cat(sums.truths) == 1)
-            figures |= {} if area is None else {"roc_auc": area}
+            found |= {} if area is None else {"roc_auc": area}
     elif task == "multi_label":
-        figures["accuracy"] = float(means["right"])
-        figures["exact_match"] = float(means["exact"])
+        found["accuracy"] = float(means["right"])
+        found["exact_match"] = float(means["exact"])
     else:
-        figures["mean_squared_error"] = float(means["squares"].mean())
+        found["mean_squared_error"] = float(means["squares"].mean())
     if task == "regression":
-        figures["mean_absolute_error"] = float(means["distances"].mean())
+        found["mean_absolute_error"] = float(means["distances"].mean())
         variance = means["target squares"] - means["targets"].square()
         if bool((variance > 0).all()):
-            figures["r2"] = float((1 - means["squares"] / variance).mean())
-    return figures
+            found["r2"] = float((1 - means["squares"] / variance).mean())
+    return found
 
 
 def roc_auc(scores: Tensor, positive: Tensor) -> float | None:

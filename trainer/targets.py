@@ -38,11 +38,12 @@ class Targets:
     @property
     def labels(self) -> Labels:
         """Return what the selection of rows needs to know."""
+        known = np.ones(self.rows, bool)
         if self.classes is not None:
-            return Labels(np.not_equal(self.classes, MISSING), self.classes)
-        if self.numbers is not None:
-            return Labels(~np.isnan(self.numbers).any(axis=1))
-        return Labels(np.ones(self.rows, bool))
+            known[self.classes == MISSING] = False
+        elif self.numbers is not None:
+            known[np.isnan(self.numbers).any(axis=1)] = False
+        return Labels(known, self.classes)
 
     def of(self, rows: NDArray[np.int64], names: Sequence[str]) -> Array | None:
         """Return the targets of some rows as they are trained on.

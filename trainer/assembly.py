@@ -1,0 +1,239 @@
+"""From an order to a training that can begin: data, network, reused layers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer import reuse
+from trainer.data import Examples, Prepared
+from trainer.dataset import open_dataset
+from trainer.environment import choose_device, fingerprint, settle
+from trainer.errors import NotADataset
+from trainer.frozen import Frozen
+from trainer.frozen_cache import FrozenCache
+from trainer.frozen_outputs import FrozenOutputs
+from trainer.loop import Material, Training
+from trainer.memory import in_memory
+from trainer.network import Network
+from trainer.preprocessing import Preprocessing
+from trainer.selection import select
+from trainer.spec.job import JobSpec
+from trainer.spec.network import INPUT
+from trainer.spec.resolve import resolve
+from trainer.targets import targets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trainer.dataset import Dataset
+    from trainer.network import Cut
+    from trainer.order import Order
+    from trainer.reuse import Loaded
+    from trainer.selection import Selection
+    from trainer.spec.resolve import Resolution
+    from trainer.targets import Targets
+
+
+@dataclass
+class Assembly:
+    """Everything that one order came to."""
+
+    order: Order
+    resolution: Resolution
+    dataset: Dataset
+    preprocessing: Preprocessing
+    network: Network
+    loaded: Loaded
+    frozen: Frozen
+    outputs: FrozenOutputs
+    training: Training
+    warnings: tuple[str, ...]
+
+
+def assemble(order: Order) -> Assembly:
+    """Build what an order asks for; the result depends on the order alone.
+
+    Raises: InvalidSpec, TrainerError.
+    """
+    device = choose_device(order.device)
+    settle(order.threads)
+    dataset = open_dataset(order.dataset)
+    resolution = _resolved(order, dataset)
+    recipe = resolution.spec.training
+    targets = _targets(resolution, dataset)
+    rows = select(
+        resolution.spec.dataset,
+        dataset.schema,
+        dataset.columns,
+        targets.labels,
+        recipe.seed,
+    )
+    with in_memory("preparing", len(rows.train), str(device)):
+        preprocessing, columns = _preprocessing(order, resolution, dataset, rows)
+        network, loaded = _network(order, resolution, device)
+        frozen = Frozen(network, resolution.frozen, recipe.frozen_normalization)
+        prepared = {
+            purpose: Prepared(preprocessing, columns, getattr(rows, purpose))
+            for purpose in ("train", "validation", "test")
+        }
+        outputs = _outputs(order, resolution, dataset, frozen, prepared)
+        cut = frozen.cut if outputs.applies else network.cut(frozenset())
+        held = {
+            purpose: _examples(purpose, prepared[purpose], targets, outputs, resolution)
+            for purpose in prepared
+            if len(prepared[purpose])
+        }
+        training = _training(order, resolution, frozen, cut, held)
+    return Assembly(
+        order,
+        resolution,
+        dataset,
+        preprocessing,
+        network,
+        loaded,
+        frozen,
+        outputs,
+        training,
+        (*resolution.warnings, *rows.warnings),
+    )
+
+
+def _training(
+    order: Order,
+    resolution: Resolution,
+    frozen: Frozen,
+    cut: Cut,
+    held: Mapping[str, Examples],
+) -> Training:
+    torch.manual_seed(resolution.spec.training.seed)  # dropout draws from here
+    return Training(
+        Material(
+            resolution.spec.training,
+            resolution.task,
+            frozen,
+            cut,
+            held["train"],
+            held.get("validation"),
+            held.get("test"),
+            order.micro_batch,
+            fingerprint(held["train"].targets.device, order.micro_batch),
+        )
+    )
+
+
+def _resolved(order: Order, dataset: Dataset) -> Resolution:
+    spec = JobSpec.model_validate(order.spec)
+    sources = {
+        entry.from_: reuse.source_of(source.folder, source.id)
+        for entry, source in zip(spec.reuse, order.sources, strict=False)
+    }
+    return resolve(spec, dataset.schema, sources)
+
+
+def _targets(resolution: Resolution, dataset: Dataset) -> Targets:
+    return targets_of(
+        resolution.task,
+        target_names(resolution),
+        resolution.classes,
+        dataset.schema,
+        dataset.columns,
+    )
+
+
+def target_names(resolution: Resolution) -> tuple[str, ...]:
+    """Return the target columns; none for a reconstruction."""
+    target = resolution.spec.dataset.target
+    if target is None or resolution.task == "reconstruction":
+        return ()
+    return (target,) if isinstance(target, str) else tuple(target)
+
+
+def _preprocessing(
+    order: Order, resolution: Resolution, dataset: Dataset, rows: Selection
+) -> tuple[Preprocessing, Mapping[str, Any]]:
+    """Return the source's preprocessing if its lowest layers are reused, else fit one.
+
+    A layer that was trained on one scaling of the input means nothing on another.
+    """
+    if resolution.preprocessing_from is not None:
+        folder = order.sources[resolution.preprocessing_from].folder
+        taken = Preprocessing.load(folder)
+        if why := taken.mismatch(dataset.schema):
+            raise NotADataset(order.dataset, f"{folder.name} cannot be reused: {why}")
+        return taken, taken.recoded(dataset.schema, dataset.columns)
+    fitted = Preprocessing.fit(
+        dataset.schema,
+        dataset.columns,
+        [feature.name for feature in resolution.inputs.features],
+        rows.train,
+        standardize=bool(resolution.spec.dataset.standardize),
+    )
+    return fitted, dataset.columns
+
+
+def _network(
+    order: Order, resolution: Resolution, device: torch.device
+) -> tuple[Network, Loaded]:
+    """Build the network, fill it from the seed, then from the sources."""
+    network = Network(resolution.spec.network, resolution.inputs.shape)
+    generator = torch.Generator().manual_seed(resolution.spec.training.seed)
+    network.initialize(generator)
+    folders = [source.folder for source in order.sources]
+    loaded = reuse.load(network, resolution.reuse, folders)
+    return network.to(device), loaded
+
+
+def _outputs(
+    order: Order,
+    resolution: Resolution,
+    dataset: Dataset,
+    frozen: Frozen,
+    prepared: Mapping[str, Prepared],
+) -> FrozenOutputs:
+    cache = None
+    if order.frozen_cache is not None:
+        cache = FrozenCache(order.frozen_cache, order.frozen_cache_bytes)
+    preprocessing = next(iter(prepared.values())).preprocessing
+    return FrozenOutputs(
+        frozen,
+        {name: (rows, rows.key) for name, rows in prepared.items() if len(rows)},
+        dataset=dataset.version,
+        preprocessing=_digest(preprocessing),
+        device=next(frozen.network.parameters()).device,
+        mode=resolution.spec.training.frozen_cache,
+        cache=cache,
+    )
+
+
+def _examples(
+    purpose: str,
+    rows: Prepared,
+    targets: Targets,
+    outputs: FrozenOutputs,
+    resolution: Resolution,
+) -> Examples:
+    """Put one purpose's rows where training takes them from."""
+    device = outputs.device
+    answers = targets.of(rows.rows, target_names(resolution))
+    wanted = (
+        rows.whole(device).flatten(1)
+        if answers is None
+        else torch.from_numpy(answers).to(device)
+    )
+    if not outputs.applies:
+        return Examples(lambda: {INPUT: rows.whole(device)}, wanted)
+    if not outputs.keeps and purpose == "train":
+        rows.whole(torch.device("cpu"))  # converted once, not in every epoch
+    return Examples(lambda: outputs.of(purpose), wanted)
+
+
+def _digest(preprocessing: Preprocessing) -> str:
+    digest = hashlib.sha256(json.dumps(preprocessing.described()).encode())
+    for name, array in sorted(preprocessing.arrays.items()):
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()

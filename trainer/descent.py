@@ -1,0 +1,166 @@
+"""One optimizer step: forward, backward, penalties, clipping, update, limits.
+
+Nothing in a step waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from trainer.errors import NothingLearns
+from trainer.spec.layers import OUTPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch import Tensor
+
+    from trainer.network import Cut, Network
+    from trainer.spec.training import Training
+
+MATRIX = 2
+"""A parameter with this many dimensions or more holds weights; biases and the vectors
+of a normalisation have one."""
+
+
+class Descent:
+    """Turns batches into steps of the parameters that learn.
+
+    `micro_batch` bounds how many rows go through the network at once; the gradients
+    of the parts add up to that of the whole batch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        cut: Cut,
+        recipe: Training,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        micro_batch: int | None = None,
+    ) -> None:
+        self.network, self.cut, self.recipe, self.loss = network, cut, recipe, loss
+        self.micro_batch = micro_batch
+        self.learning = [p for p in network.parameters() if p.requires_grad]
+        if not self.learning:
+            raise NothingLearns
+        self.optimizer = recipe.optimizer.build(self.learning)
+        self.weights: list[Tensor] = [p for p in self.learning if p.ndim >= MATRIX]
+        self.hidden = list(_hidden_weights(network))
+
+    def step(
+        self, values: Mapping[str, Tensor], targets: Tensor, learning_rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Take one step; return the batch's mean loss and its outputs."""
+        loss, outputs = self._gradients(values, targets)
+        self._penalise()
+        self.recipe.gradient_clipping.clip(self.learning)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._limit()
+        return loss, outputs
+
+    def _gradients(
+        self, values: Mapping[str, Tensor], targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of the batch's mean loss."""
+        rows = len(targets)
+        if self.micro_batch is None or rows <= self.micro_batch:
+            outputs = self.network.run_above(self.cut, values)
+            loss = self.loss(outputs, targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach(), outputs.detach()
+        total = torch.zeros((), device=targets.device)
+        parts = []
+        for part in _parts(rows, self.micro_batch):
+            few = {name: value[part] for name, value in values.items()}
+            outputs = self.network.run_above(self.cut, few)
+            share = (part.stop - part.start) / rows
+            loss = self.loss(outputs, targets[part]) * share
+            loss.backward()
+            total += loss.detach()
+            parts.append(outputs.detach())
+        return total, torch.cat(parts)
+
+    def _penalise(self) -> None:
+        """Add the gradients of l1 Σ|w| and l2 Σw² to those of the loss."""
+        l1, l2 = self.recipe.regularization.l1, self.recipe.regularization.l2
+        if not (l1 or l2) or not self.weights:
+            return
+        with torch.no_grad():
+            gradients = [_gradient(weight) for weight in self.weights]
+            if l2:
+                torch._foreach_add_(gradients, self.weights, alpha=2 * l2)
+            if l1:
+                signs = [weight.sign() for weight in self.weights]
+                torch._foreach_add_(gradients, signs, alpha=l1)
+
+    def _limit(self) -> None:
+        """Scale down the weights into each unit whose norm is too large."""
+        limit = self.recipe.regularization.max_norm
+        if isinstance(limit, str):
+            return
+        with torch.no_grad():
+            for weight in self.hidden:
+                weight.renorm_(2, 0, limit)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the optimizer's memory: its tensors, and what is no tensor."""
+        whole = self.optimizer.state_dict()
+        tensors: dict[str, Tensor] = {}
+        numbers: dict[str, dict[str, Any]] = {}
+        for parameter, memory in whole["state"].items():
+            for name, value in memory.items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"{parameter}.{name}"] = value
+                else:
+                    numbers.setdefault(str(parameter), {})[name] = value
+        return tensors, numbers
+
+    def restore(
+        self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+    ) -> None:
+        """Go on with the memory that `state` returned."""
+        memory: dict[int, dict[str, Any]] = {}
+        for key, tensor in tensors.items():
+            parameter, _, name = key.partition(".")
+            memory.setdefault(int(parameter), {})[name] = tensor
+        for parameter, values in numbers.items():
+            memory.setdefault(int(parameter), {}).update(values)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+
+
+def _parts(rows: int, size: int) -> Iterator[slice]:
+    """Divide a batch; a single row left over joins the part before it.
+
+    Batch normalisation cannot train on one row.
+    """
+    start = 0
+    while start < rows:
+        stop = min(start + size, rows)
+        if rows - stop == 1:
+            stop = rows
+        yield slice(start, stop)
+        start = stop
+
+
+def _gradient(weight: Tensor) -> Tensor:
+    """Return the weight's gradient, zero if the loss does not depend on it."""
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(weight)
+    return weight.grad
+
+
+def _hidden_weights(network: Network) -> Iterator[nn.Parameter]:
+    """Yield the weights that learn in all layers but the output."""
+    for name, layer in network.layers.items():
+        if name == OUTPUT:
+            continue
+        for parameter in layer.parameters():
+            if parameter.requires_grad and parameter.ndim >= MATRIX:
+                yield parameter

@@ -1,0 +1,107 @@
+"""Metrics of the training rows, gathered while they are trained on.
+
+Nothing here waits for the device: outputs are kept as they come and added up every
+few steps; figures are read once per evaluation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from trainer.evaluate import Sums, add_outputs, figures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from trainer.spec.losses import Task
+
+STEPS = 64
+"""Steps whose outputs are kept before they are added up."""
+NUMBERS = 2**20
+"""Outputs that are kept at most, whatever the number of steps."""
+OUTPUTS, CHOSEN, LOSS, SUM = "outputs", "chosen", "loss", "sum."
+
+
+class Tally:
+    """What the steps since the last evaluation have shown.
+
+    Shapes:
+        targets: those of all training rows.
+    """
+
+    def __init__(self, task: Task, targets: Tensor) -> None:
+        self.task, self.targets = task, targets
+        self._outputs: list[Tensor] = []
+        self._chosen: list[Tensor] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin again."""
+        self.rows = 0
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.targets.device)
+        self._sums = Sums()
+        self._forget()
+
+    def add(self, loss: Tensor, outputs: Tensor, chosen: Tensor) -> None:
+        """Note a step: the batch's mean loss, its outputs and which rows it had."""
+        self.rows += len(chosen)
+        self.loss.add_(loss, alpha=len(chosen))
+        self._outputs.append(outputs)
+        self._chosen.append(chosen)
+        self._steps += 1
+        self._kept += outputs.numel()
+        if self._steps >= STEPS or self._kept > NUMBERS:
+            self._add_up()
+
+    def read(self) -> dict[str, float]:
+        """Return the metrics, wait for the device, and begin again."""
+        self._add_up()
+        self._sums.rows = self.rows
+        self._sums.totals["loss"] = self.loss
+        read = figures(self.task, self._sums)
+        self.clear()
+        return read
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint needs to go on counting, to the last bit."""
+        kept = {LOSS: self.loss}
+        kept |= {f"{SUM}{name}": total for name, total in self._sums.totals.items()}
+        if self._outputs:
+            kept[OUTPUTS] = torch.cat(self._outputs)
+            kept[CHOSEN] = torch.cat(self._chosen)
+        return kept
+
+    def counts(self) -> dict[str, int]:
+        """Return what a checkpoint needs beside the tensors."""
+        return {"rows": self.rows, "steps": self._steps}
+
+    def restore(self, counts: Mapping[str, int], tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `counts` and `tensors` returned."""
+        self.clear()
+        device = self.targets.device
+        self.rows, self._steps = counts["rows"], counts["steps"]
+        self.loss = tensors[LOSS].to(device)
+        for name, tensor in tensors.items():
+            if name.startswith(SUM):
+                self._sums.totals[name.removeprefix(SUM)] = tensor.to(device)
+        if OUTPUTS in tensors:
+            self._outputs = [tensors[OUTPUTS].to(device)]
+            self._chosen = [tensors[CHOSEN].to(device)]
+            self._kept = tensors[OUTPUTS].numel()
+
+    def _add_up(self) -> None:
+        if self._outputs:
+            targets = self.targets.index_select(0, torch.cat(self._chosen))
+            add_outputs(self.task, self._sums, torch.cat(self._outputs), targets)
+            # the area under the curve is for rows that are held back
+            self._sums.scores.clear()
+            self._sums.truths.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._outputs, self._chosen = [], []
+        self._steps = self._kept = 0
