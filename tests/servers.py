@@ -219,7 +219,11 @@ class Postgres:
         """Make a database as a copy of `template` and return its name."""
         self._count += 1
         name = f"test_{self._count}"
-        self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
+        with self._connect() as connection:
+            # Twenty times as fast as the default of PostgreSQL 15 where nothing syncs.
+            newer = connection.info.server_version >= 150_000
+        how = " STRATEGY file_copy" if newer else ""
+        self._run("CREATE DATABASE {} TEMPLATE {}" + how, name, template)
         return name
 
     def drop(self, name: str) -> None:
