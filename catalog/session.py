@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import SQLITE_ERROR
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -144,6 +145,8 @@ def _translate(context: ExceptionContext) -> None:
     if context.is_pre_ping:
         return  # the pool itself answers with a new connection
     raised = context.sqlalchemy_exception or context.original_exception
+    if getattr(context.original_exception, "sqlite_errorcode", 0) == SQLITE_ERROR:
+        return  # SQLite's word for wrong SQL, hence a fault of ours
     if isinstance(raised, sql.OperationalError | sql.InterfaceError):
         raise DatabaseUnavailable(context.original_exception) from raised
     if isinstance(raised, sql.InternalError) and "read-only" in str(raised):

@@ -165,24 +165,24 @@ def _create_jobs() -> None:
         sa.Column("started_at", MOMENT, nullable=True),
         sa.Column("finished_at", MOMENT, nullable=True),
         sa.CheckConstraint(
-            "(status = 'failed') = (reason IS NOT NULL)", name="jobs_reason_when_failed"
+            "(status = 'failed') = (reason IS NOT NULL)", name="reason_when_failed"
         ),
         sa.CheckConstraint(
             "(status = 'running') = (lease_until IS NOT NULL)",
-            name="jobs_lease_while_running",
+            name="lease_while_running",
         ),
         sa.CheckConstraint(
             "(status IN ('succeeded', 'failed', 'cancelled'))"
             " = (finished_at IS NOT NULL)",
-            name="jobs_finished_when_terminal",
+            name="finished_when_terminal",
         ),
         sa.CheckConstraint(
-            "desired IN ('run', 'pause', 'cancel')", name="jobs_desired_known"
+            "desired IN ('run', 'pause', 'cancel')", name="desired_known"
         ),
         sa.CheckConstraint(
             "status IN ('queued', 'running', 'paused', "
             "'succeeded', 'failed', 'cancelled')",
-            name="jobs_status_known",
+            name="status_known",
         ),
         sa.ForeignKeyConstraint(
             ["dataset_id"], ["datasets.id"], name="jobs_dataset_id_fk"
@@ -242,12 +242,10 @@ def _create_checkpoints() -> None:
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("at", MOMENT, nullable=False),
-        sa.CheckConstraint(
-            "kind IN ('last', 'best', 'final')", name="checkpoints_kind_known"
-        ),
+        sa.CheckConstraint("kind IN ('last', 'best', 'final')", name="kind_known"),
         sa.CheckConstraint(
             "state IN ('committed', 'broken', 'deleting')",
-            name="checkpoints_state_known",
+            name="state_known",
         ),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="checkpoints_job_id_fk"),
         sa.PrimaryKeyConstraint("id", name="checkpoints_pk"),

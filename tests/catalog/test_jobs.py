@@ -114,7 +114,10 @@ def test_an_ended_job_refuses_every_wish_and_says_how_it_ended(
         jobs.succeed(session, claim, registration(claim))
     before = books.job(job_id)
 
-    with pytest.raises(Conflict, match="is succeeded already"), transaction() as session:
+    with (
+        pytest.raises(Conflict, match="is succeeded already"),
+        transaction() as session,
+    ):
         ask(session, job_id)
 
     after = books.job(job_id)
@@ -307,5 +310,3 @@ def test_a_claim_that_was_given_back_may_write_no_more(books: Books) -> None:
 
     with pytest.raises(Fenced), transaction() as session:
         jobs.beat(session, claim)
-
-
