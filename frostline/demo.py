@@ -30,9 +30,9 @@ START_SECONDS = 300.0
 STOP_SECONDS = 30.0
 
 CONVOLUTIONS: list[dict[str, Any]] = [
-    {"name": "conv1", "kind": "conv2d", "filters": 32, "kernel_size": 3},
-    {"name": "conv2", "kind": "conv2d", "filters": 64, "kernel_size": 3},
-    {"name": "pool", "kind": "max_pool2d", "size": 2},
+    {"name": "conv1", "kind": "conv2d", "filters": 32, "padding": "same"},
+    {"name": "conv2", "kind": "conv2d", "filters": 64, "padding": "same"},
+    {"name": "pool", "kind": "max_pool2d", "pool_size": 2},
 ]
 TOP: list[dict[str, Any]] = [{"name": "hidden", "kind": "dense", "units": 50}]
 

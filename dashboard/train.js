@@ -1,0 +1,129 @@
+// A spec: put together in a form, read and changed as text, checked, handed in.
+
+import { input, technique } from "./fields.js";
+import { bytes, el, layerTable, number, problem, show } from "./page.js";
+import { ask } from "./server.js";
+
+const MAIN = ["name", "units", "filters", "kernel_size", "pool_size", "rate", "activation"];
+
+export async function enter(page, source, signal) {
+  const [{ data: families }, { data: datasets }, { data: models }] = await Promise.all(
+    ["/v1/techniques", "/v1/datasets?limit=1000", "/v1/models?limit=1000"].map((path) => ask(path, { signal })));
+  const family = (name) => families.find((one) => one.family === name);
+  const text = el("textarea", { id: "spec", spellcheck: "false", oninput: () => { byHand = true; } });
+  const answer = el("div", { "aria-live": "polite" });
+  let byHand = false;
+
+  const changed = () => {
+    if (!byHand) text.value = JSON.stringify(read(), null, 2);
+  };
+  const plain = (name, hint, schema, more = {}) =>
+    input({ name, description: hint, required: false, default: null, ...more }, schema, changed);
+  const choice = (name, hint, options) => plain(name, hint, { enum: options });
+
+  const name = plain("name", "Of the job and of the model it makes.", { type: "string" }, { required: true });
+  const dataset = choice("data set", "What it learns from.", datasets.map((one) => `${one.name}@${one.version}`));
+  const target = plain("target", "The column to predict; absent: the upload's own.", { type: "string" });
+  const reused = choice("reuse the layers of", "A model of the catalog.", models.map((one) => `${one.name}@${one.version}`));
+  const which = plain("layers", "A regular expression for their names, as hidden[12].", { type: "string" });
+  const frozen = plain("freeze", "Those of them that shall not move.", { type: "string" });
+  const epochs = plain("epochs", "At most; 100 if absent.", { type: "integer" }, { minimum: 1 });
+  const batch = plain("batch size", "Examples per step; 64 if absent.", { type: "integer" }, { minimum: 1 });
+  const optimizer = technique("optimizer", family("optimizers"), changed);
+  const schedule = technique("schedule", family("schedules"), changed);
+
+  const layers = [];
+  const list = el("div");
+  function addLayer(values = { kind: "dense", units: 100 }) {
+    const made = technique("kind", family("layers"), changed, { first: values.kind, main: MAIN });
+    made.fill(values);
+    const row = el("div", { class: "layer" }, made.node,
+      el("div", { class: "bar" }, el("button", { type: "button", onclick: () => {
+        layers.splice(layers.indexOf(made), 1);
+        row.remove();
+        changed();
+      } }, "Remove this layer")));
+    layers.push(made);
+    list.append(row);
+    changed();
+  }
+
+  function read() {
+    const reuse = reused.read() && without({ from: reused.read(), layers: which.read(), freeze: frozen.read() });
+    const training = without({
+      optimizer: optimizer.read(), schedule: schedule.read(), epochs: epochs.read(), batch_size: batch.read(),
+    });
+    return without({
+      name: name.read(),
+      dataset: without({ id: dataset.read(), target: target.read() }),
+      network: { layers: layers.map((one) => one.read()) },
+      reuse: reuse ? [reuse] : undefined,
+      training: Object.keys(training).length ? training : undefined,
+    });
+  }
+
+  async function send(query, then) {
+    show(answer, el("p", {}, "Checking …"));
+    try {
+      then(await ask(`/v1/jobs${query}`, { method: "POST", body: text.value, signal }));
+    } catch (error) {
+      show(answer, problem(error));
+    }
+  }
+
+  const group = (title, ...content) => el("fieldset", {}, el("legend", {}, title), content);
+  const grid = (...fields) => el("div", { class: "fields" }, fields.map((one) => one.node));
+  show(page,
+    el("h1", {}, "Train a network"),
+    el("form", { novalidate: true, onsubmit: (event) => {
+      event.preventDefault();
+      send("", (job) => { location.hash = `#/jobs/${encodeURIComponent(job.id)}`; });
+    } },
+    group("What", grid(name, dataset, target)),
+    group("Layers", el("p", { class: "quiet" }, "From the input upwards; the output layer follows from the target."),
+      list, el("div", { class: "bar" }, el("button", { type: "button", onclick: () => addLayer() }, "Add a layer"))),
+    group("Reuse", grid(reused, which, frozen)),
+    group("Training", grid(epochs, batch), optimizer.node, schedule.node),
+    el("label", { for: "spec" }, "The spec: change it here as well, the server takes this text"), text,
+    el("div", { class: "bar" },
+      el("button", { type: "button", onclick: () => { byHand = false; changed(); } }, "Write it from the form again"),
+      el("button", { type: "button", onclick: () => send("?dry_run=true", (found) => show(answer, dry(found))) }, "Check"),
+      el("button", { class: "primary" }, "Train")),
+    answer));
+
+  const begun = source ? await beginning(source, signal) : {};
+  for (const layer of begun.layers ?? [{ kind: "dense", units: 100 }, { kind: "dense", units: 100 }]) addLayer(layer);
+  set(reused, begun.model);
+  set(which, begun.which);
+  set(frozen, begun.which);
+  set(dataset, begun.dataset);
+  changed();
+}
+
+/** The network of a model, to begin with when its layers are to be reused. */
+async function beginning(id, signal) {
+  const model = await ask(`/v1/models/${encodeURIComponent(id)}`, { signal });
+  const job = model.job ? await ask(`/v1/jobs/${encodeURIComponent(model.job)}`, { signal }) : null;
+  const names = (model.layers ?? []).filter((one) => one.parameters > 0 && one.name !== "output").map((one) => one.name);
+  return {
+    model: `${model.name}@${model.version}`, which: names.join("|"),
+    layers: job?.spec?.network?.layers, dataset: job?.spec?.dataset?.id,
+  };
+}
+
+function set(field, value) {
+  if (value) field.node.querySelector("input, select").value = value;
+}
+
+function without(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+function dry(found) {
+  return [
+    el("h2", {}, "It would be trained like this"),
+    layerTable("Layers", found.layers ?? []),
+    el("p", {}, `${number(found.parameters)} parameters`, found.memory?.bytes ? `, about ${bytes(found.memory.bytes)} of memory` : ""),
+    (found.warnings ?? []).map((one) => el("p", { class: "note" }, one.detail ?? one)),
+  ];
+}
