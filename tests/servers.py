@@ -50,6 +50,14 @@ def free_port() -> int:
         return port
 
 
+def memory() -> Path | None:
+    """Return a folder that is kept in memory, where there is one with room."""
+    folder = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
+    if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < 2**30:
+        return None
+    return folder
+
+
 def start(
     arguments: Sequence[str],
     log: Path,
@@ -148,7 +156,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="frostline-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="frostline-postgres-", dir=memory()))
         self.user = self._user()
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
