@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from api import yaml_bodies
 from api.errors import BodyTooLarge, InvalidInput, Malformed, UnknownMediaType
@@ -213,3 +213,7 @@ def request_body(
     types = [JSON_TYPES[0], *YAML_TYPES[:1]] if yaml else [JSON_TYPES[0]]
     content = {media_type: {"schema": schema} for media_type in types}
     return {"requestBody": {"required": required, "content": content}}
+
+
+class MergePatch(RootModel[dict[str, Any]]):
+    """A JSON Merge Patch (RFC 7396): objects merge, null removes, all else replaces."""

@@ -139,7 +139,7 @@ def _technique(member: type[Spec]) -> TechniqueView:
 
 
 def _field(name: str, schema: dict[str, Any], required: bool) -> FieldView:
-    limits = {}
+    limits: dict[str, float] = {}
     for part in [schema, *schema.get("anyOf", ())]:
         limits |= {own: part[given] for given, own in RANGES.items() if given in part}
     return FieldView(

@@ -1,5 +1,7 @@
 """What Prometheus can ask: how requests fare, and what the ledger holds."""
 
+from collections.abc import Mapping, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import Scope
 
@@ -18,16 +20,37 @@ class Telemetry:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.streams = Gauge(
-            "frostline_event_streams",
-            "Event streams that are open.",
-            registry=self.registry,
-        )
+        self.streams = self._gauge("event_streams", "Event streams that are open.")
         self.hints_lost = Counter(
             "frostline_hints_lost",
             "Hints that could not be sent; the sweep sends them again.",
             registry=self.registry,
         )
+
+        self.jobs = self._gauge("jobs", "Jobs by status.", ["status"])
+        self.queue = self._gauge("queue_length", "Jobs that wait to be run.")
+        self.workers = self._gauge("workers", "Workers heard of lately.")
+        self.refused = self._gauge(
+            "zombie_writes_rejected_total",
+            "Writes of dead attempts that a fence turned away.",
+        )
+        self.database = self._gauge("database_up", "Whether the database answers.")
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"frostline_{name}", text, labels, registry=self.registry)
+
+    def ledger(self, jobs: Mapping[str, int], workers: int, refused: int) -> None:
+        """Note what the ledger holds now."""
+        for status, number in jobs.items():
+            self.jobs.labels(status).set(number)
+        self.queue.set(jobs.get("queued", 0))
+        self.workers.set(workers)
+        self.refused.set(refused)
+        self.database.set(1)
+
+    def ledger_away(self) -> None:
+        """Note that the ledger cannot be asked."""
+        self.database.set(0)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one answer under its route, never under its address."""

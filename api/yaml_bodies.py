@@ -5,7 +5,7 @@ Anchors and merge keys work, but what they expand to is counted before it is bui
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -23,8 +23,8 @@ FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$
 class _Loader(yaml.CSafeLoader):
     """A safe loader that knows JSON's types only."""
 
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
 
+_Loader.yaml_implicit_resolvers = {}
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf")

@@ -37,6 +37,7 @@ MOVING = frozenset({LATEST, BEST})
 REFERENCE = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@([A-Za-z0-9._-]{1,100}))?"
 )
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST_VERSION = 2**31 - 1
 
 ROW_KEYS = frozenset({"format", "id", "name", "layers", "metrics", "files", "lineage"})

@@ -1,0 +1,250 @@
+"""POST /v1/models/{id}/predict: rows in, classes and probabilities or values out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import json_answer
+from api.bodies import decoded, reading, request_body, shaped
+from api.deps import Limits
+from api.errors import InvalidInput, Unavailable
+from api.inference import Floats, Inference, Loaded, sigmoid, softmax
+from api.models import Reference
+from api.pictures import without_text
+from api.problems import Fault, problems
+from catalog import folders, models
+from catalog.errors import Conflict
+from catalog.session import reading as reading_session
+from catalog.tables import Model
+from trainer.errors import BadValue, NonFinite
+from trainer.spec.errors import nearest, pointer
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+MOST_FAULTS = 100
+LIKELY = 0.5
+"""A label is given where its probability reaches this."""
+
+
+class Asked(BaseModel):
+    """Rows to predict, in the form of the data set that the model was trained on."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    rows: list[Any] | None = None
+    """For a table: objects, column name → value, null for what is unknown."""
+    arrays: list[Any] | None = None
+    """For arrays: nested lists of numbers."""
+    images: list[Any] | None = None
+    """For images: nested lists (height, width, channels) of values from 0 to 255, or
+    base64 texts of PNG, JPEG or BMP files of the right size."""
+
+
+class PredictionView(BaseModel):
+    """What the model says about one row."""
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+    class_: str | int | float | bool | None = Field(default=None, alias="class")
+    """The most probable class."""
+    probability: float | None = None
+    """Its probability."""
+    probabilities: list[float] | None = None
+    """The probability of each class or label, in the order of `classes`."""
+    labels: list[str] | None = None
+    """The labels whose probability is at least one half."""
+    value: float | None = None
+    """The number that is predicted."""
+    values: list[float] | None = None
+    """The numbers, where there are several."""
+
+
+class PredictionsView(BaseModel):
+    """What a model says about the rows, in their order."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    model: str
+    """Id of the model that answered."""
+    name: str
+    """Its name."""
+    version: int
+    """Its version."""
+    task: str
+    """What it learned to do."""
+    classes: list[Any]
+    """The classes or labels, in the order of the probabilities."""
+    predictions: list[PredictionView]
+    """One for each row."""
+
+
+def _asked(
+    request: Request,
+    body: Annotated[bytes, Depends(reading(lambda limits: limits.predict_bytes))],
+) -> Asked:
+    return shaped(Asked, decoded(request, body))
+
+
+@router.post(
+    "/{model}/predict",
+    response_model=PredictionsView,
+    responses=problems(400, 404, 409, 413, 415, 422, 503),
+    openapi_extra=request_body("Asked"),
+)
+def predict(
+    request: Request,
+    model: Reference,
+    asked: Annotated[Asked, Depends(_asked)],
+    limits: Limits,
+) -> Any:
+    """Predict the target of rows in the form of the model's own data set."""
+    place, rows = _rows(asked, limits.predict_rows)
+    with reading_session() as session:
+        row = models.get(session, model)
+    _check_ready(row)
+    inference: Inference = request.app.state.inference
+    loaded = inference.get(row.id, folders.absolute(row.folder))
+    rows = _understood(rows, loaded, row, place)
+    try:
+        outputs = loaded.outputs(rows)
+    except BadValue as error:
+        where = pointer(place, error.row)
+        where += pointer(error.column) if error.column and place == "rows" else ""
+        fault = Fault(pointer=where, code="bad_value", detail=error.why)
+        raise InvalidInput([fault], code="invalid_rows") from error
+    except NonFinite as error:
+        fault = Fault(pointer=f"/{place}", code="not_finite", detail=str(error))
+        raise InvalidInput([fault], code="invalid_rows") from error
+    return json_answer(_answer(row, outputs))
+
+
+def _rows(asked: Asked, most: int) -> tuple[str, list[Any]]:
+    """Return the rows and the name of the field they came in."""
+    given = [(name, rows) for name, rows in asked if rows is not None]
+    if len(given) != 1:
+        detail = "give one of rows, arrays or images"
+        raise InvalidInput([Fault(pointer="", code="missing", detail=detail)])
+    place, rows = given[0]
+    if not 1 <= len(rows) <= most:
+        detail = f"{len(rows):,} rows are given; 1 to {most:,} are answered at a time"
+        raise InvalidInput(
+            [Fault(pointer=f"/{place}", code="row_count", detail=detail)]
+        )
+    return place, rows
+
+
+def _check_ready(model: Model) -> None:
+    if model.exported_at is not None:
+        return
+    failed = (model.export or {}).get("error")
+    if failed is not None:
+        raise Conflict(
+            f"{model.name}@{model.version} cannot predict, because its graph could"
+            f" not be written: {failed}"
+        )
+    raise Unavailable(
+        f"{model.name}@{model.version} is being prepared for predictions",
+        code="export_pending",
+        retry_seconds=1,
+    )
+
+
+def _understood(rows: list[Any], loaded: Loaded, model: Model, place: str) -> list[Any]:
+    """Return the rows as the preprocessing reads them; refuse unknown columns."""
+    columns = loaded.preprocessing.description.columns
+    if len(columns) == 1 and columns[0].kind == "image":
+        rows, faults = without_text(rows, columns[0], place)
+    elif len(columns) == 1 and columns[0].shape:
+        faults = []
+    else:
+        names = [column.name for column in columns]
+        faults = _column_faults(rows, names, _targets(model), place)
+    if faults:
+        raise InvalidInput(faults[:MOST_FAULTS], code="invalid_rows")
+    return rows
+
+
+def _column_faults(
+    rows: Sequence[Any], names: list[str], targets: Sequence[str], place: str
+) -> list[Fault]:
+    """Say where a row lacks a column or has one that the model does not know."""
+    ignored = {*names, *targets}
+    faults: list[Fault] = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            detail = "an object of column names and values is needed"
+            faults.append(
+                Fault(pointer=f"/{place}/{number}", code="not_an_object", detail=detail)
+            )
+            continue
+        wrong = [
+            ("unknown_column", name, f"the model knows no column {name!r}")
+            for name in row
+            if name not in ignored
+        ]
+        wrong += [
+            ("missing_column", name, f"column {name!r} is missing; null means unknown")
+            for name in names
+            if name not in row
+        ]
+        faults += [
+            Fault(
+                pointer=pointer(place, number, name),
+                code=code,
+                detail=detail,
+                suggestion=nearest(name, names) if code == "unknown_column" else None,
+            )
+            for code, name, detail in wrong
+        ]
+        if len(faults) >= MOST_FAULTS:
+            break
+    return faults
+
+
+def _targets(model: Model) -> list[str]:
+    """Return the target columns: a row copied from the data set may still have them."""
+    target = model.card.get("target") or []
+    return [target] if isinstance(target, str) else list(target)
+
+
+def _answer(model: Model, outputs: Floats) -> PredictionsView:
+    classes = list(model.card.get("classes") or [])
+    if model.task == "classification":
+        predictions = [_one_class(classes, row) for row in softmax(outputs)]
+    elif model.task == "multi_label":
+        classes = classes or _targets(model)
+        predictions = [_labels(classes, row) for row in sigmoid(outputs)]
+    elif outputs.shape[1] == 1:
+        predictions = [PredictionView(value=float(row[0])) for row in outputs]
+    else:
+        predictions = [PredictionView(values=row.tolist()) for row in outputs]
+    return PredictionsView(
+        model=model.id,
+        name=model.name,
+        version=model.version,
+        task=model.task,
+        classes=classes,
+        predictions=predictions,
+    )
+
+
+def _one_class(classes: list[Any], probabilities: Any) -> PredictionView:
+    best = int(np.argmax(probabilities))
+    return PredictionView(
+        class_=classes[best] if best < len(classes) else best,
+        probability=float(probabilities[best]),
+        probabilities=probabilities.tolist(),
+    )
+
+
+def _labels(labels: list[Any], probabilities: Any) -> PredictionView:
+    named = zip(labels, probabilities, strict=False)
+    return PredictionView(
+        labels=[str(label) for label, probability in named if probability >= LIKELY],
+        probabilities=probabilities.tolist(),
+    )
