@@ -59,6 +59,7 @@ class Job(Answer):
     id: str
     name: str | None = None
     status: str
+    dataset: str | None = None
     reason: str | None = None
     error: str | None = None
     spec: Mapping[str, Any] = Field(default_factory=dict)
@@ -97,8 +98,11 @@ class Model(Answer):
     version: int | None = None
     task: str | None = None
     metrics: Mapping[str, float | None] = Field(default_factory=dict)
-    layers: Sequence[Mapping[str, Any]] = ()
+    layers: Sequence[Mapping[str, Any]] | None = None
+    """Left out in lists."""
     aliases: Sequence[str] = ()
+    files: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """By name, each with its size and SHA-256."""
     lineage: Any = None
     card: Any = None
     created_at: datetime | None = None

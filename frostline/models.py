@@ -67,7 +67,7 @@ class Models:
             raise Unreadable(str(into), error.strerror or "unwritable") from None
         return [
             self._save(found.id, name, into / name, str(about.get("sha256") or ""))
-            for name, about in sorted(files(found).items())
+            for name, about in sorted(found.files.items())
         ]
 
     def page(
@@ -106,11 +106,3 @@ class Models:
             unfinished.unlink()
             raise Broken(address, f"{name} does not have the SHA-256 of the catalog")
         return unfinished.replace(path)
-
-
-def files(model: Model) -> Mapping[str, Mapping[str, Any]]:
-    """Return a model's files by name, each with its size and hash."""
-    listed = getattr(model, "files", None) or ()
-    if isinstance(listed, Mapping):
-        return {str(name): about for name, about in listed.items()}
-    return {str(about["name"]): about for about in listed}

@@ -104,6 +104,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def spare_device(index: int) -> str:
+    """Return the device of a worker beside the first: a GPU of its own, or the CPU."""
+    gpus = Path("/proc/driver/nvidia/gpus")
+    count = len(list(gpus.iterdir())) if gpus.is_dir() else 0
+    return f"cuda:{index}" if index < count else "cpu"
+
+
 class Stack:
     """The processes of one data folder."""
 
@@ -167,13 +174,11 @@ class Stack:
         if late:
             self._say(f"{' and '.join(late)} did not end in time and had to be killed")
 
-    def _program(
-        self, name: str, command: list[str], stop_seconds: float, **environment: str
-    ) -> Program:
+    def _program(self, name: str, command: list[str], stop_seconds: float) -> Program:
         return Program(
             name=name,
             command=command,
-            environment={**self._environment, **environment},
+            environment=self._environment,
             folder=CHECKOUT,
             log=self._folder / "logs" / f"{name.replace(' ', '-')}.log",
             stop_seconds=stop_seconds,
@@ -187,14 +192,15 @@ class Stack:
         return replace(program, pass_fds=(descriptor,))
 
     def _worker(self, number: int) -> Program:
-        name = f"{socket.gethostname()}-{number}"
+        device = "auto" if number == 1 else spare_device(number - 1)
+        environment = {
+            "FROSTLINE_DEVICE": device,
+            **self._environment,
+            "FROSTLINE_WORKER_NAME": f"{socket.gethostname()}-{number}",
+        }
         command = [sys.executable, "-m", "worker"]
-        return self._program(
-            f"worker {number}",
-            command,
-            self._worker_stop_seconds,
-            FROSTLINE_WORKER_NAME=name,
-        )
+        name, seconds = f"worker {number}", self._worker_stop_seconds
+        return replace(self._program(name, command, seconds), environment=environment)
 
     def _watch(self, program: Program) -> Watched:
         watched = Watched(program)

@@ -71,7 +71,7 @@ def epochs(chapter: told.Chapter) -> str:
 def cache(chapter: told.Chapter) -> str:
     """Say what keeping the outputs of frozen layers saved."""
     found = chapter.job.cache or {}
-    saved = found.get("saved_seconds", found.get("seconds_saved"))
+    saved = found.get("seconds_saved")
     return "" if saved is None else f"saved {lasting(float(saved))}"
 
 

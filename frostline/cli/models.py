@@ -71,7 +71,7 @@ def show(model: Which, as_json: Json = False) -> None:
                 "frozen" if layer.get("frozen") else "",
                 layer.get("source"),
             )
-            for layer in found.layers
+            for layer in found.layers or ()
         ],
     )
 
