@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 
 from trainer import reuse
 from trainer.data import Examples, Prepared
@@ -22,6 +23,7 @@ from trainer.memory import in_memory
 from trainer.network import Network
 from trainer.preprocessing import Preprocessing
 from trainer.selection import select
+from trainer.spec.errors import InvalidSpec, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.network import INPUT
 from trainer.spec.resolve import resolve
@@ -52,6 +54,8 @@ class Assembly:
     frozen: Frozen
     outputs: FrozenOutputs
     training: Training
+    rows: Prepared
+    """The training rows as the network takes them."""
     warnings: tuple[str, ...]
 
 
@@ -60,9 +64,13 @@ def assemble(order: Order) -> Assembly:
 
     Raises: InvalidSpec, TrainerError.
     """
-    device = choose_device(order.device)
     settle(order.threads)
-    dataset = open_dataset(order.dataset)
+    return assembled(order, open_dataset(order.dataset))
+
+
+def assembled(order: Order, dataset: Dataset) -> Assembly:
+    """Build what an order asks for on a data set that is open."""
+    device = choose_device(order.device)
     resolution = _resolved(order, dataset)
     recipe = resolution.spec.training
     targets = _targets(resolution, dataset)
@@ -99,6 +107,7 @@ def assemble(order: Order) -> Assembly:
         frozen,
         outputs,
         training,
+        prepared["train"],
         (*resolution.warnings, *rows.warnings),
     )
 
@@ -127,7 +136,10 @@ def _training(
 
 
 def _resolved(order: Order, dataset: Dataset) -> Resolution:
-    spec = JobSpec.model_validate(order.spec)
+    try:
+        spec = JobSpec.model_validate(order.spec)
+    except ValidationError as error:
+        raise InvalidSpec(problems_of(error, order.spec, JobSpec)) from error
     sources = {
         entry.from_: reuse.source_of(source.folder, source.id)
         for entry, source in zip(spec.reuse, order.sources, strict=False)

@@ -100,7 +100,7 @@ def open_npz(path: Path) -> Dataset:
     for name, array in arrays.items():
         part, column = _placed(name)
         parts.setdefault(part, {})[column] = array
-    return _assembled(path, parts, "npz")
+    return described(path, parts, "npz")
 
 
 def open_idx(folder: Path) -> Dataset:
@@ -113,7 +113,7 @@ def open_idx(folder: Path) -> Dataset:
         parts.setdefault(part, {})[name] = read_idx(path)
     if not parts:
         raise NotADataset(folder, "it holds no dataset.json and no idx files")
-    return _assembled(folder, parts, "idx")
+    return described(folder, parts, "idx")
 
 
 def read_idx(path: Path) -> NDArray[Any]:
@@ -144,7 +144,7 @@ def _placed(name: str) -> tuple[str, str]:
     return "train", name
 
 
-def _assembled(path: Path, parts: dict[str, dict[str, Array]], source: str) -> Dataset:
+def described(path: Path, parts: dict[str, dict[str, Array]], source: str) -> Dataset:
     """Join the parts into columns and describe them."""
     ordered = [p for p in PARTS if p in parts] + [p for p in parts if p not in PARTS]
     names = list(parts[ordered[0]]) if ordered else []
@@ -166,7 +166,7 @@ def _assembled(path: Path, parts: dict[str, dict[str, Array]], source: str) -> D
     described: list[Column] = []
     for name in names:
         joined = np.concatenate([parts[part][name] for part in ordered])
-        column, columns[name] = describe(path, name, joined, ranges[0])
+        column, columns[name] = described_column(path, name, joined, ranges[0])
         digest.update(f"{name} {columns[name].dtype} {columns[name].shape}".encode())
         digest.update(columns[name].data)
         described.append(column)
@@ -180,7 +180,9 @@ def _assembled(path: Path, parts: dict[str, dict[str, Array]], source: str) -> D
     return Dataset(schema, columns, digest.hexdigest())
 
 
-def describe(path: Path, name: str, raw: Array, train: Part) -> tuple[Column, Array]:
+def described_column(
+    path: Path, name: str, raw: Array, train: Part
+) -> tuple[Column, Array]:
     """Say what kind of column an array is, and return it as it is stored."""
     kind, stored, categories = _as_stored(path, name, raw)
     if stored.ndim > 1:

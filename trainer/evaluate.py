@@ -110,7 +110,7 @@ def add_outputs(task: Task, sums: Sums, outputs: Tensor, targets: Tensor) -> Non
 
 def figures(task: Task, sums: Sums) -> dict[str, float]:
     """Turn the sums into metrics; here the device is waited for."""
-    means = {name: total / sums.rows for name, total in sums.totals.items()}
+    means = {name: total.double() / sums.rows for name, total in sums.totals.items()}
     found = {"loss": float(means["loss"])}
     if task == "classification":
         found["accuracy"] = float(means["right"])

@@ -17,7 +17,7 @@ class Progress:
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        self._mark = (time.monotonic(), training.step)
+        self._mark: tuple[float, int] | None = None
         self._pace = 0.0
 
     def event(self, report: Report) -> dict[str, Any]:
@@ -25,12 +25,12 @@ class Progress:
         training = self.training
         total = training.recipe.epochs * training.steps_per_epoch
         now = time.monotonic()
-        seconds, steps = now - self._mark[0], report.step - self._mark[1]
-        if seconds > 0 and steps > 0:
-            pace = steps / seconds
+        if self._mark is not None and report.step > self._mark[1]:
+            seconds = max(now - self._mark[0], 1e-9)
+            pace = (report.step - self._mark[1]) / seconds
             weight = min(1.0, seconds / WINDOW_SECONDS) if self._pace else 1.0
             self._pace += weight * (pace - self._pace)
-            self._mark = (now, report.step)
+        self._mark = (now, report.step)  # the first step, slower, sets no pace
         left = 0 if report.done else total - report.step
         return {
             "event": "progress",
