@@ -90,7 +90,7 @@ def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
     rows = session.execute(
         select(queue.c.id, queue.c.place).where(queue.c.id.in_(waiting))
     )
-    return dict(rows.tuples().all())
+    return {row.id: row.place for row in rows}
 
 
 def _first_fitting(session: Session, worker: str) -> Select[str]:
