@@ -47,7 +47,7 @@ async function watchConnection() {
     let words, bad = true;
     try {
       const { data } = await ask("/v1/workers");
-      const living = data.filter((one) => one.live ?? one.is_live ?? one.status !== "gone");
+      const living = data.filter((one) => one.status !== "silent");
       bad = living.length === 0;
       words = bad ? "No worker: jobs wait" : `${living.length} ${living.length === 1 ? "worker" : "workers"}`;
     } catch (error) {

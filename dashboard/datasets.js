@@ -62,16 +62,17 @@ function add(files, uri, name, target, signal) {
 async function one(page, id, signal) {
   const dataset = await ask(`/v1/datasets/${encodeURIComponent(id)}`, { signal });
   const { columns = [], target } = dataset.schema ?? {};
-  const findings = dataset.report?.findings ?? dataset.report?.problems ?? [];
+  const findings = [...(dataset.report?.problems ?? []), ...(dataset.report?.warnings ?? [])];
   show(page,
     el("h1", {}, `${dataset.name}@${dataset.version}`),
     facts([
       ["Data set", el("code", {}, dataset.id)], ["Rows", number(dataset.rows)],
-      ["Parts", (dataset.parts ?? []).map((part) => `${part.name} ${number(part.rows ?? part.stop - part.start)}`).join(", ")],
+      ["Parts", (dataset.parts ?? []).map((part) => `${part.name} ${number(part.rows)}`).join(", ")],
       ["Target", target], ["Added", time(dataset.created_at)],
     ]),
     findings.length ? el("h2", {}, "What the check found") : null,
-    findings.length ? el("ul", {}, findings.map((one) => el("li", {}, one.detail ?? one.message ?? JSON.stringify(one)))) : null,
+    findings.length ? el("ul", {}, findings.map((one) =>
+      el("li", {}, one.row !== undefined ? `row ${one.row}: ` : "", one.detail, one.remedy ? `; ${one.remedy}` : ""))) : null,
     el("h2", {}, "Columns"),
     table("Columns", ["Name", "Kind", "Shape", ">Missing", ">Distinct", ">Least", ">Most", ">Mean"], columns.map((column) => [
       column.name, column.kind, shape(column.shape), number(column.missing), number(column.distinct),

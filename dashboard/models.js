@@ -66,7 +66,8 @@ function predicting(path, model, signal) {
     event.preventDefault();
     try {
       const rows = JSON.parse(rowsBox.value);
-      const found = await ask(`${path}/predict`, { method: "POST", body: Array.isArray(rows) ? { rows } : rows, signal });
+      const body = Array.isArray(rows) ? { rows } : rows;
+      const found = await ask(`${path}/predict`, { method: "POST", body, signal });
       show(answer, el("pre", {}, JSON.stringify(found, null, 2)));
     } catch (error) {
       show(answer, problem(error));
@@ -76,7 +77,7 @@ function predicting(path, model, signal) {
   el("button", {}, "Predict"), answer);
   if (model.dataset) {
     ask(`/v1/datasets/${encodeURIComponent(model.dataset)}/preview?limit=1`, { signal })
-      .then((preview) => { if (!rowsBox.value) rowsBox.value = JSON.stringify(preview.rows ?? preview.data ?? [], null, 1); })
+      .then((preview) => { if (!rowsBox.value) rowsBox.value = JSON.stringify(preview.rows); })
       .catch(() => { /* a preview is a convenience */ });
   }
   return form;
@@ -84,7 +85,7 @@ function predicting(path, model, signal) {
 
 function files(path, model) {
   return table("Files", ["Name", ">Size", "SHA-256", ""], Object.entries(model.files).sort().map(([name, file]) => [
-    name, bytes(file.bytes ?? file.size), el("code", {}, (file.sha256 ?? "").slice(0, 16)),
+    name, bytes(file.bytes), el("code", {}, (file.sha256 ?? "").slice(0, 16)),
     el("button", { type: "button", "aria-label": `Save ${name}`, onclick: () => save(`${path}/files/${encodeURIComponent(name)}`, name) }, "Save"),
   ]));
 }

@@ -28,11 +28,16 @@ class Models:
         found: Mapping[str, Any] = self._connection.json("GET", path)
         return found
 
-    def predict(self, model: str, rows: Sequence[Any]) -> Mapping[str, Any]:
-        """Return what a model says about rows in the form of its data set."""
+    def predict(
+        self, model: str, rows: Sequence[Any], form: str = "rows"
+    ) -> Mapping[str, Any]:
+        """Return what a model says about rows in the form of its data set.
+
+        `form` says what they are: ``rows`` of a table, ``arrays`` or ``images``.
+        """
         path = f"{self._path(model)}/predict"
         found: Mapping[str, Any] = self._connection.json(
-            "POST", path, json={"rows": rows}
+            "POST", path, json={form: rows}
         )
         return found
 

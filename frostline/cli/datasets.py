@@ -115,11 +115,9 @@ def columns(dataset: Dataset) -> None:
 
 
 def findings(checked: Any) -> None:
-    """Print the problems that the preflight found, if it found any."""
-    found = (checked or {}).get("findings") or (checked or {}).get("problems") or []
-    for one in found:
-        if isinstance(one, dict):
-            text = one.get("detail") or one.get("message") or one.get("code")
-            say(f"  {one.get('severity') or one.get('level') or 'note'}: {text}")
-        else:
-            say(f"  {one}")
+    """Print what the preflight found, if it found anything."""
+    for level in ("problems", "warnings"):
+        for one in (checked or {}).get(level) or []:
+            place = f"row {one['row']}: " if one.get("row") is not None else ""
+            remedy = f"; {one['remedy']}" if one.get("remedy") else ""
+            say(f"  {level[:-1]}: {place}{one.get('detail')}{remedy}")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,9 @@ from frostline.client import Client
 from frostline.errors import Unreadable
 
 app = typer.Typer(help="What was trained.", no_args_is_help=True)
+
+FORMS = ("rows", "arrays", "images")
+"""What rows may be: of a table, or the only input of the model."""
 
 Which = Annotated[str, typer.Argument(help="An id, name, name@best or name@version.")]
 
@@ -86,14 +90,14 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Ask a model about rows in the form of the data set it learned from."""
-    asked = read_rows(rows)
+    form, asked = read_rows(rows)
     with Client() as client:
-        found = client.models.predict(model, asked)
+        found = client.models.predict(model, asked, form)
     if as_json:
         emit(found)
         return
     for number, prediction in enumerate(found.get("predictions") or [], 1):
-        say(f"{number}  {shown(prediction)}")
+        say(f"{number}  {said(prediction)}")
 
 
 @app.command()
@@ -128,8 +132,8 @@ def metric(model: Model, suffix: str) -> float | None:
     return None
 
 
-def read_rows(name: str) -> list[Any]:
-    """Read a list of rows from a JSON file or from the standard input."""
+def read_rows(name: str) -> tuple[str, list[Any]]:
+    """Read a list of rows from a JSON file or from the standard input; say its form."""
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text()
         found = json.loads(text)
@@ -137,8 +141,18 @@ def read_rows(name: str) -> list[Any]:
         raise Unreadable(name, error.strerror or "unreadable") from None
     except ValueError as error:
         raise Unreadable(name, f"not JSON: {error}") from None
-    if isinstance(found, dict) and isinstance(found.get("rows"), list):
-        return list(found["rows"])
+    if isinstance(found, dict):
+        for form in FORMS:
+            if isinstance(found.get(form), list):
+                return form, list(found[form])
     if not isinstance(found, list):
-        raise Unreadable(name, "not a list of rows")
-    return found
+        raise Unreadable(name, "neither a list of rows nor an object that has one")
+    return FORMS[0], found
+
+
+def said(prediction: Mapping[str, Any]) -> str:
+    """Return a prediction in a few words."""
+    if prediction.get("class") is not None:
+        return f"{prediction['class']}  {prediction.get('probability') or 0:.1%}"
+    known = {name: one for name, one in prediction.items() if one is not None}
+    return shown(known.get("value", known))
