@@ -27,6 +27,7 @@ from api import (
     techniques,
 )
 from api.bodies import MergePatch
+from api.dataset_form import BuiltinForm, UploadBody
 from api.deps import authorized
 from api.gate import Gate
 from api.hints import Hints
@@ -43,7 +44,10 @@ from trainer.spec.job import JobSpec
 from worker.sweep import sweep_forever
 
 SUMMARY = "A training service whose catalogued layers any later job can reuse, frozen."
-BODIES = (JobSpec, MergePatch, ModelPatch, AliasTarget, Asked)
+BODIES = (
+    *(JobSpec, MergePatch, ModelPatch, AliasTarget, Asked),
+    *(BuiltinForm, UploadBody),
+)
 """Shapes of bodies that are decoded here, not by FastAPI."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from api.problems import Fault
 from catalog import errors as catalog_errors
+from catalog.ingest import errors as upload_errors
 
 
 class ApiError(Exception):
@@ -131,6 +132,11 @@ STATUSES: dict[type[Exception], int] = {
     catalog_errors.MalformedCursor: 422,
     catalog_errors.Unstorable: 422,
     catalog_errors.DatabaseUnavailable: 503,
+    upload_errors.Refused: 422,
+    upload_errors.TooLarge: 413,
+    upload_errors.OutOfSpace: 507,
+    upload_errors.ReaderCrashed: 422,
+    upload_errors.SenderGone: 400,
 }
 """The HTTP status of every error that a person can do something about."""
 

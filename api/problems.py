@@ -11,7 +11,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Fault(BaseModel):
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, and where; for an upload also row, line and column."""
+
+    model_config = ConfigDict(extra="allow")
 
     pointer: str
     """JSON Pointer into the body, or the name of the parameter."""

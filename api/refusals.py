@@ -13,7 +13,9 @@ from starlette.routing import Match
 from api.errors import STATUSES, ApiError, status_of
 from api.problems import Fault, answer
 from catalog.errors import CatalogError, Conflict, DatabaseUnavailable
-from trainer.spec.errors import InvalidSpec, Problem
+from catalog.ingest.errors import Refused
+from catalog.ingest.order import Complaint
+from trainer.spec.errors import InvalidSpec, Problem, pointer
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,26 @@ def _catalog_error(request: Request, error: Exception) -> Response:
     faults = []
     if isinstance(error, Conflict) and error.status is not None:
         faults = [Fault(pointer="/status", code=error.status, detail=str(error))]
+    if isinstance(error, Refused):
+        faults = [_upload_fault(complaint) for complaint in error.complaints]
     return answer(request, status_of(error), error.code, str(error), errors=faults)
+
+
+def _upload_fault(complaint: Complaint) -> Fault:
+    """Return what is wrong with an upload, with the row as a number of its own."""
+    place = complaint.model_dump(include={"row", "line", "column"}, exclude_none=True)
+    parts: list[str | int] = ["file"]
+    if complaint.row is not None:
+        parts += ["rows", complaint.row]
+    if complaint.column is not None:
+        parts.append(complaint.column)
+    return Fault(
+        pointer=pointer(*parts),
+        code=complaint.code,
+        detail=complaint.detail,
+        suggestion=complaint.remedy,
+        **place,
+    )
 
 
 def _database_error(request: Request, error: DatabaseUnavailable) -> Response:

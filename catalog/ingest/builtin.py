@@ -10,7 +10,7 @@ from catalog.ingest.errors import refuse
 NAMES = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
-def read(name: str, draft: Draft) -> None:
+def read(name: str, target: str | None, draft: Draft) -> None:
     """Store a data set by its name.
 
     Digits become 8 x 8 images with the original values 0 to 16 in `image` and an
@@ -36,6 +36,15 @@ def read(name: str, draft: Draft) -> None:
         for at, feature in enumerate(bunch.feature_names):
             draft.add(str(feature), "number").write(0, bunch.data[:, at])
     draft.target = _store_target(name, bunch, draft)
+    columns = [column.name for column in draft.columns]
+    if target is not None and target not in columns:
+        raise refuse(
+            "unknown_column",
+            f"`target` names {target!r}, which is no column of {name}",
+            "the columns are " + ", ".join(columns),
+            column=target,
+        )
+    draft.target = target or draft.target
     draft.options["kinds"] = {c.name: c.kind for c in draft.columns}
 
 

@@ -31,7 +31,7 @@ READERS: dict[sniff.Format, Callable[[Upload, Draft], None]] = {
 def read(order: Order, folder: Path, draft: Draft) -> None:
     """Store what was ordered."""
     if order.builtin is not None:
-        builtin.read(order.builtin, draft)
+        builtin.read(order.builtin, order.options.target, draft)
         return
     if not order.files:
         raise refuse("no_file", "the request has no part `file`", sniff.FORMATS)

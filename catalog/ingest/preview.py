@@ -22,12 +22,17 @@ ROWS = 100
 BYTES = 4 * 1024**2
 """Bytes of images and arrays that a preview may be made from."""
 CHARACTERS = 1_000
+SMALL_IMAGE = 4_096
+"""Values up to which an image is shown as nested lists, which predict takes back."""
 PNG_CHANNELS = (1, 3, 4)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rows_of(draft: Draft) -> list[dict[str, Any]]:
-    """Return the first rows: images as PNG data URLs, arrays as nested lists."""
+    """Return the first rows: arrays and small images as nested lists.
+
+    Larger images are PNG files as data URLs.
+    """
     width = sum(c.row_bytes for c in draft.columns if isinstance(c, ArrayFile))
     count = min(draft.rows, max(1, min(ROWS, BYTES // max(width, 1))))
     columns = {column.name: _values(column, count) for column in draft.columns}
@@ -41,7 +46,8 @@ def _values(column: ColumnFile, count: int) -> list[Any]:
         texts = (text for batch in column.read() for text in batch.to_pylist())
         return [text and text[:CHARACTERS] for text in islice(texts, count)]
     values = column.read(0, count)
-    if column.kind == "image" and column.shape[2] in PNG_CHANNELS:
+    large = column.row_bytes > SMALL_IMAGE
+    if column.kind == "image" and large and column.shape[2] in PNG_CHANNELS:
         return [_data_url(pixels) for pixels in values]
     return [_plain(column, value) for value in values.tolist()]
 
