@@ -60,7 +60,8 @@ class Descent:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.learning:
+            parameter.grad = None
         self._limit()
         return loss, outputs
 

@@ -52,7 +52,7 @@ class Run:
 
         Raises: InvalidSpec, TrainerError.
         """
-        self.assembly = assembly = assemble(self.order)
+        self.assembly = assembly = self.assemble()
         training = assembly.training
         exact = True
         if self.order.checkpoint is not None:
@@ -77,6 +77,10 @@ class Run:
         yield from self._trained(assembly)
         if not self.stopped:
             yield self._result(assembly)
+
+    def assemble(self) -> Assembly:
+        """Build what the order asks for."""
+        return assemble(self.order)
 
     def _trained(self, assembly: Assembly) -> Iterator[Event]:
         """Train to the end, or until stopped; then no save is left in flight."""
