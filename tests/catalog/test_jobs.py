@@ -1,11 +1,14 @@
 """A job's life, move by move."""
 
+from collections.abc import Callable
+
 import pytest
+from sqlalchemy.orm import Session
 
 from catalog import jobs
 from catalog.errors import Conflict, Fenced, NotFound
 from catalog.session import transaction
-from catalog.tables import Desired, Outcome, Reason, Status
+from catalog.tables import Desired, Job, Outcome, Reason, Status
 from tests.catalog.books import Books, registration
 
 
@@ -106,7 +109,7 @@ def test_failure_tells_the_reason_and_a_sentence(books: Books) -> None:
 
 @pytest.mark.parametrize("ask", [jobs.cancel, jobs.pause, jobs.resume])
 def test_an_ended_job_refuses_every_wish_and_says_how_it_ended(
-    books: Books, ask: "type[jobs.cancel]"
+    books: Books, ask: Callable[[Session, str], Job]
 ) -> None:
     job_id = books.submit()
     claim = books.claim()

@@ -16,7 +16,7 @@ from catalog.tables import Base
 from tests.servers import Postgres
 
 MORE = {
-    "sqlite": "SELECT name, sql FROM sqlite_master WHERE sql LIKE '% INDEX %' ORDER BY 1",
+    "sqlite": "SELECT sql FROM sqlite_master WHERE sql LIKE '% INDEX %' ORDER BY 1",
     "postgresql": "SELECT relname, reloptions FROM pg_class WHERE reloptions NOTNULL",
 }
 """What SQLAlchemy does not look at: the order inside indexes, room on pages."""

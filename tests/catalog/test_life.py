@@ -1,0 +1,364 @@
+"""A job's life under every order of events that Hypothesis can think of.
+
+`Life` plays people, workers, dead workers that go on writing, and time itself against
+the ledger, and keeps beside it what it expects: a few plain fields per job. After each
+step the books must agree with them, nothing terminal may have changed, and no metric
+may be missing or doubled.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import delete, inspect, select
+
+from catalog import checkpoints, jobs, metrics, workers
+from catalog.errors import Conflict, Fenced
+from catalog.jobs import Claim
+from catalog.session import reading, transaction
+from catalog.tables import Attempt, Base, Event, Job, Metric, Model
+from tests.catalog.books import Books, checkpoint, registration
+
+EXAMPLES = int(os.environ.get("LIFE_EXAMPLES", "20"))
+"""How many lives are tried on each database."""
+LEASE = 60
+TERMINAL = ("succeeded", "failed", "cancelled")
+LAB = ("lab-1", "lab-2")
+
+
+@dataclass
+class Expected:
+    """What must be true of a job."""
+
+    status: str = "queued"
+    desired: str = "run"
+    waits: bool = False
+    """A retry: its time has perhaps not come."""
+    claims: list[Claim] = field(default_factory=list)
+    worker: str = ""
+    lease: float = 0
+    step: int = 0
+    saved: int = 0
+    """Step of the newest checkpoint."""
+    saved_by: int = 0
+    """Attempt that wrote it."""
+    death: tuple[int, int] = (-1, 0)
+    """Where it died, and how often in a row."""
+    memory_failures: int = 0
+    kept: Any = None
+    """The row as it was when the job ended."""
+
+
+class Life(RuleBasedStateMachine):
+    def __init__(self, books: Books) -> None:
+        super().__init__()
+        with transaction() as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(delete(table))
+        self.books = books
+        books.dataset = books.add_dataset()
+        self.jobs: dict[str, Expected] = {}
+        for name in LAB:
+            books.work(name)
+
+    # People.
+
+    @rule()
+    def submit(self) -> None:
+        self.jobs[self.books.submit()] = Expected()
+
+    @precondition(lambda self: self.jobs)
+    @rule(chosen=st.data())
+    def cancel(self, chosen: st.DataObject) -> None:
+        job_id, job = self._any(chosen)
+        if self._refused(jobs.cancel, job_id, refused=job.status in TERMINAL):
+            return
+        job.desired = "cancel"
+        if job.status != "running":
+            self._end(job_id, "cancelled")
+
+    @precondition(lambda self: self.jobs)
+    @rule(chosen=st.data())
+    def pause(self, chosen: st.DataObject) -> None:
+        job_id, job = self._any(chosen)
+        refused = job.status in TERMINAL or job.desired == "cancel"
+        if self._refused(jobs.pause, job_id, refused=refused):
+            return
+        job.desired = "pause"
+        if job.status == "queued":
+            job.status = "paused"
+
+    @precondition(lambda self: self.jobs)
+    @rule(chosen=st.data())
+    def resume(self, chosen: st.DataObject) -> None:
+        job_id, job = self._any(chosen)
+        refused = job.status in TERMINAL or job.desired == "cancel"
+        if self._refused(jobs.resume, job_id, refused=refused):
+            return
+        job.desired = "run"
+        if job.status == "paused":
+            job.status, job.waits = "queued", False
+
+    # Workers.
+
+    @rule(worker=st.sampled_from(LAB))
+    def claim(self, worker: str) -> None:
+        queue = [(j, e) for j, e in self.jobs.items() if e.status == "queued"]
+        ready = [job_id for job_id, job in queue if not job.waits]
+
+        claim = self.books.try_claim(worker)
+
+        if claim is None:
+            assert not ready
+            return
+        job = dict(queue)[claim.job_id]
+        assert not ready or claim.job_id <= ready[0]
+        assert claim.attempt == len(job.claims) + 1
+        assert claim.checkpoint_step == job.saved
+        job.claims.append(claim)
+        job.status, job.worker, job.lease = "running", worker, LEASE
+        job.step, job.waits = job.saved, False
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data(), number=st.integers(1, 3))
+    def measure(self, chosen: st.DataObject, number: int) -> None:
+        claim, job = self._any_claim(chosen)
+        first = job.step + 1
+        rows = [
+            {"step": s, "epoch": 1, "name": "train_loss", "value": 1.0}
+            for s in range(first, first + number)
+        ]
+        with transaction() as session:
+            if self._fenced(claim, lambda: jobs.beat(session, claim)):
+                return
+            metrics.add(session, claim, rows)
+        job.step += number
+        job.lease = LEASE
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data())
+    def beat(self, chosen: st.DataObject) -> None:
+        claim, job = self._any_claim(chosen)
+        with transaction() as session:
+            heard: list[str] = []
+            if self._fenced(claim, lambda: heard.append(jobs.beat(session, claim))):
+                return
+            job.lease = LEASE
+            assert heard == [job.desired]
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data(), kind=st.sampled_from(["last", "best"]))
+    def save(self, chosen: st.DataObject, kind: str) -> None:
+        claim, job = self._any_claim(chosen)
+        if job.step == 0 or (job.saved == job.step and self._is_live(claim)):
+            return
+        with transaction() as session:
+            row = checkpoint(claim, job.step, kind)
+            if self._fenced(claim, lambda: checkpoints.add(session, claim, row)):
+                return
+        job.saved, job.saved_by = job.step, claim.attempt
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data())
+    def finish(self, chosen: st.DataObject) -> None:
+        claim, job = self._any_claim(chosen)
+        with transaction() as session:
+            model = registration(claim)
+            if self._fenced(claim, lambda: jobs.succeed(session, claim, model)):
+                return
+        cancelled = job.desired == "cancel"
+        self._end(claim.job_id, "cancelled" if cancelled else "succeeded")
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data(), reason=st.sampled_from(["diverged", "out_of_memory"]))
+    def fail(self, chosen: st.DataObject, reason: str) -> None:
+        claim, job = self._any_claim(chosen)
+        with transaction() as session:
+            if self._fenced(claim, lambda: jobs.fail(session, claim, reason, "boom")):
+                return
+        if job.desired == "cancel":
+            self._end(claim.job_id, "cancelled")
+        elif reason == "out_of_memory" and not job.memory_failures:
+            job.memory_failures = 1
+            self._free(job)
+        else:
+            self._end(claim.job_id, "failed")
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data(), cause=st.sampled_from(["drain", "pause", "cancel"]))
+    def give_back(self, chosen: st.DataObject, cause: str) -> None:
+        claim, job = self._any_claim(chosen)
+        with transaction() as session:
+            if self._fenced(claim, lambda: jobs.give_back(session, claim, cause)):
+                return
+        if job.desired == "cancel":
+            self._end(claim.job_id, "cancelled")
+        else:
+            self._free(job)
+
+    @precondition(lambda self: self._claims())
+    @rule(chosen=st.data())
+    def crash(self, chosen: st.DataObject) -> None:
+        claim, _ = self._any_claim(chosen)
+        with transaction() as session:
+            if self._fenced(
+                claim, lambda: jobs.give_back(session, claim, "infrastructure", "-9")
+            ):
+                return
+        self._die(claim.job_id, waits=True)
+
+    @rule(worker=st.sampled_from(LAB))
+    def restart_worker(self, worker: str) -> None:
+        with transaction() as session:
+            freed = workers.release(session, worker)
+
+        held = [j for j, e in self._running() if e.worker == worker]
+        assert freed == held
+        for job_id in held:
+            self._die(job_id, waits=False)
+
+    # Time.
+
+    @rule(seconds=st.sampled_from([25, 90, 1000]))
+    def pass_time(self, seconds: int) -> None:
+        self.books.pass_time(seconds)
+        for job in self.jobs.values():
+            job.lease -= seconds
+            job.waits = job.waits and seconds < 900
+
+    @rule()
+    def sweep(self) -> None:
+        silent = [j for j, e in self._running() if e.lease < 0]
+
+        swept = self.books.sweep()
+
+        assert swept.expired == silent
+        for job_id in silent:
+            self._die(job_id, waits=False)
+
+    # What must hold after each step.
+
+    @invariant()
+    def the_books_agree(self) -> None:
+        ended = {j: e.status for j, e in self.jobs.items() if e.status in TERMINAL}
+        with reading() as session:
+            rows = {row.id: row for row in session.scalars(select(Job))}
+            attempts = session.execute(
+                select(Attempt.job_id, Attempt.attempt).where(
+                    Attempt.ended_at.is_(None)
+                )
+            )
+            told = session.scalars(select(Event).where(Event.terminal)).all()
+            models = set(session.scalars(select(Model.job_id)))
+        assert {tuple(row) for row in attempts} == {
+            (job_id, len(job.claims)) for job_id, job in self._running()
+        }
+        assert sorted((t.job_id, t.data["status"]) for t in told) == [*ended.items()]
+        assert models == {j for j, status in ended.items() if status == "succeeded"}
+        for job_id, job in self.jobs.items():
+            row = rows[job_id]
+            assert (row.status, row.attempt) == (job.status, len(job.claims))
+            assert job.status in TERMINAL or row.desired == job.desired
+            assert job.kept in (None, _spelled(row))
+
+    @invariant()
+    def no_metric_is_missing_or_doubled(self) -> None:
+        query = select(Metric.job_id, Metric.step).where(~Metric.archived)
+        with reading() as session:
+            rows = session.execute(query.order_by(Metric.job_id, Metric.step))
+            measured = [tuple(row) for row in rows]
+        assert measured == [
+            (job_id, step)
+            for job_id, job in self.jobs.items()
+            for step in range(1, job.step + 1)
+        ]
+
+    # The expectations.
+
+    def _any(self, chosen: st.DataObject) -> tuple[str, Expected]:
+        job_id = chosen.draw(st.sampled_from(sorted(self.jobs)))
+        return job_id, self.jobs[job_id]
+
+    def _claims(self) -> list[Claim]:
+        return [claim for job in self.jobs.values() for claim in job.claims]
+
+    def _any_claim(self, chosen: st.DataObject) -> tuple[Claim, Expected]:
+        claim = chosen.draw(st.sampled_from(self._claims()))
+        return claim, self.jobs[claim.job_id]
+
+    def _running(self) -> list[tuple[str, Expected]]:
+        return [(j, e) for j, e in sorted(self.jobs.items()) if e.status == "running"]
+
+    def _is_live(self, claim: Claim) -> bool:
+        job = self.jobs[claim.job_id]
+        return job.status == "running" and job.claims[-1] == claim
+
+    def _fenced(self, claim: Claim, write: Any) -> bool:
+        """Write; say whether the fence refused it, which it must for a dead claim."""
+        if self._is_live(claim):
+            write()
+            return False
+        with pytest.raises(Fenced):
+            write()
+        return True
+
+    def _refused(self, ask: Any, job_id: str, *, refused: bool) -> bool:
+        with transaction() as session:
+            if not refused:
+                ask(session, job_id)
+                return False
+            with pytest.raises(Conflict):
+                ask(session, job_id)
+        return True
+
+    def _free(self, job: Expected, *, waits: bool = False) -> None:
+        job.status = "paused" if job.desired == "pause" else "queued"
+        job.waits = waits and job.status == "queued"
+
+    def _die(self, job_id: str, *, waits: bool) -> None:
+        job = self.jobs[job_id]
+        if job.desired == "cancel":
+            self._end(job_id, "cancelled")
+            return
+        same = job.death[0] == job.step and job.saved_by != len(job.claims)
+        job.death = (job.step, job.death[1] + 1 if same else 1)
+        if job.death[1] == 3:
+            self._end(job_id, "failed")
+        else:
+            self._free(job, waits=waits)
+
+    def _end(self, job_id: str, status: str) -> None:
+        self.jobs[job_id].status = status
+        self.jobs[job_id].kept = _spelled(self.books.job(job_id))
+
+
+def _spelled(job: Job) -> dict[str, Any]:
+    """Return a row's values; times apart, which `pass_time` moves."""
+    names = inspect(Job).column_attrs.keys()
+    return {n: getattr(job, n) for n in names if not n.endswith(("_at", "_after"))}
+
+
+def test_every_life_keeps_the_books_in_order(books: Books) -> None:
+    class Lived(Life):
+        def __init__(self) -> None:
+            super().__init__(books)
+
+    run_state_machine_as_test(
+        Lived,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
