@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from frostline import Client
+from frostline.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from frostline.answers import Job
 
 COMPOSE = os.environ["FROSTLINE_COMPOSE"].splitlines()
@@ -77,6 +80,17 @@ def endings(client: Client, job: str) -> list[str]:
     return [status for status in found if status in {"succeeded", "failed"}]
 
 
+def predict(client: Client, model: str, rows: list[Any]) -> Mapping[str, Any]:
+    """Return predictions; a model that just ended is exported within seconds."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return client.models.predict(model, rows)
+        except Unavailable:
+            assert time.monotonic() < deadline, f"{model} predicts nothing"
+        time.sleep(0.5)
+
+
 def check_containers() -> None:
     """See that the code runs as nobody special, and the API without PyTorch."""
     say("no container of ours runs as root, and the API has no PyTorch")
@@ -111,10 +125,7 @@ def check_training(client: Client) -> str:
 
     say("the model predicts in the API")
     rows = client.datasets.preview(dataset.id)["rows"][:3]
-    deadline = time.monotonic() + 30
-    answer = client.models.predict("first", rows)
-    assert time.monotonic() < deadline
-    assert len(answer["predictions"]) == 3, answer
+    assert len(predict(client, "first", rows)["predictions"]) == 3
     return dataset.id
 
 
