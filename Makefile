@@ -1,9 +1,10 @@
 # Everything here works on a fresh checkout: each target makes what it needs.
 #   make demo     train, reuse frozen layers, compare: the tour, on a stack of its own
-#   make serve    keep the same stack running until Ctrl-C
+#   make serve    run the whole service here until Ctrl-C
 #   make test     format, lint, types, import arrows, tests
 #   make check    the same without the tests
 #   make install  only the virtual environment, .venv
+#   make clean    remove the virtual environment and every cache; data/ stays
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,13 +15,23 @@ define stage
 @start=$$(date +%s); echo "==> $(1)"; $(2) && echo "    $(1): ok, $$(($$(date +%s) - start)) s"
 endef
 
-.PHONY: install install-dev check test demo serve clean
+.PHONY: help install install-dev demo serve check test clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
 
 install:
 	@$(PYTHON) scripts/install.py run
 
 install-dev:
 	@$(PYTHON) scripts/install.py dev
+
+# DATA is the folder that keeps everything; UP_ARGUMENTS go to frostline up as they are.
+demo: install
+	@$(BIN)/frostline demo $(if $(DATA),--data $(DATA))
+
+serve: install
+	@exec $(BIN)/frostline up $(if $(DATA),--data $(DATA)) $(UP_ARGUMENTS)
 
 check: install-dev
 	$(call stage,format,$(BIN)/ruff format --check --quiet .)

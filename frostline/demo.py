@@ -67,6 +67,11 @@ class Chapter:
 def spec(name: str, dataset: str, digits: list[int], **rest: Any) -> dict[str, Any]:
     """Return the spec of one chapter."""
     few = {"examples_per_class": FEW} if "few" in name or "scratch" in name else {}
+    training = (
+        {"epochs": 60, "batch_size": 10, "early_stopping": {"patience": 10}}
+        if few
+        else {"epochs": 20, "batch_size": 32, "early_stopping": {"patience": 5}}
+    )
     return {
         "name": name,
         "dataset": {
@@ -76,7 +81,7 @@ def spec(name: str, dataset: str, digits: list[int], **rest: Any) -> dict[str, A
             **few,
         },
         "network": {"layers": CONVOLUTIONS + TOP},
-        "training": {"epochs": 60, "batch_size": 10 if few else 32},
+        "training": training,
         **rest,
     }
 
@@ -92,11 +97,11 @@ def story(client: Client, watch: Callable[[str, Job], Job]) -> Iterator[Chapter]
             raise NotSucceeded(job.id, job.status, job.reason, job.error)
         return Chapter(title, job, client.models.get(job.model))
 
-    first = chapter("digits 0-4, all examples", spec("digits-0-4", dataset, low))
+    first = chapter("digits 0-4, every example", spec("digits-0-4", dataset, low))
     yield first
     reuse = [{"from": first.model.id, "layers": "conv[12]", "freeze": "conv[12]"}]
     yield chapter(
-        f"digits 5-9, {FEW} of each, convolutions reused, frozen",
+        f"digits 5-9, {FEW} of each, frozen",
         spec("digits-5-9-few", dataset, high, reuse=reuse),
     )
     yield chapter(

@@ -8,7 +8,7 @@ import typer
 from frostline import demo as told
 from frostline.answers import Job
 from frostline.cli.follow import follow
-from frostline.cli.output import Json, emit, lasting, remark, say, table
+from frostline.cli.output import Json, emit, remark, say, table
 from frostline.client import Client
 from frostline.settings import settings
 
@@ -42,40 +42,48 @@ def results(chapters: list[told.Chapter], folder: Path) -> None:
     """Print what came of it."""
     say("")
     table(
-        ["job", ">test accuracy", ">seconds", ">epochs", "frozen cache", "frozen"],
+        ["job", ">test accuracy", ">seconds", ">cache saved", "frozen tensors"],
         [
             (
                 chapter.title,
-                None if chapter.accuracy is None else f"{chapter.accuracy:.1%}",
+                percent(chapter.accuracy),
                 None if chapter.seconds is None else f"{chapter.seconds:.1f}",
-                epochs(chapter),
-                cache(chapter),
+                saved(chapter),
                 proof(chapter),
             )
             for chapter in chapters
         ],
     )
     say("")
-    say(f"The models are in the catalog, and their files in {folder / 'models'}:")
+    say("A frozen tensor is unmoved if its SHA-256 in the new model is the one that")
+    say("it has in the model it came from. The cache saved the time of computing the")
+    say("frozen layers again in every epoch.")
+    say("")
+    say(f"The models are in the catalog, their files in {folder / 'models'}:")
     for chapter in chapters:
-        say(f"  {chapter.model.name}@{chapter.model.version}  {chapter.model.id}")
-    say(f"Look at them in a browser: .venv/bin/frostline up --data {folder}")
+        model = chapter.model
+        say(f"  {model.name}@{model.version}  {model.id}")
+    say("Look around in a browser: .venv/bin/frostline up --data " + near(folder))
 
 
-def epochs(chapter: told.Chapter) -> str:
-    """Return how many epochs a job took."""
-    progress = chapter.job.progress
-    return f"{progress.epoch:g}" if progress and progress.epoch else ""
+def near(folder: Path) -> str:
+    """Return a folder as it is typed from here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
-def cache(chapter: told.Chapter) -> str:
-    """Say what keeping the outputs of frozen layers saved."""
-    found = chapter.job.cache or {}
-    saved = found.get("seconds_saved")
-    return "" if saved is None else f"saved {lasting(float(saved))}"
+def percent(share: float | None) -> str:
+    """Return a share as it is read."""
+    return "" if share is None else f"{share:.1%}"
+
+
+def saved(chapter: told.Chapter) -> str:
+    """Say what keeping the outputs of frozen layers saved, where some are frozen."""
+    found = (chapter.job.cache or {}).get("seconds_saved")
+    return f"{found:.1f} s" if chapter.job.frozen and found is not None else ""
 
 
 def proof(chapter: told.Chapter) -> str:
-    """Say how many frozen tensors are, by their SHA-256, exactly what they were."""
+    """Say how many frozen tensors are exactly what they were."""
     same, count = chapter.unmoved
-    return f"{same} of {count} tensors unmoved" if count else ""
+    return f"{same} of {count} unmoved" if count else ""
