@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from catalog import claims, events, folders, jobs, metrics
+from catalog import claims, events, folders, jobs, metrics, wishes
 from catalog.claims import Claim
 from catalog.errors import DatabaseUnavailable, Fenced
 from catalog.session import reading, transaction
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 Act = Callable[[Session], None]
 
-LONGEST_PAUSE_SECONDS = 10.0
-
 
 class Record:
     """One attempt's side of the ledger."""
@@ -36,6 +34,9 @@ class Record:
         self.desired = Desired.RUN
         self.fenced = False
         """Whether a write was refused: the job is somebody else's."""
+        self.wants_checkpoint = False
+        """Whether somebody asked for a checkpoint that nobody has passed on yet."""
+        self._heard_wish = 0
         attempt = folders.attempt(claim.job_id, claim.attempt)
         spool = folders.absolute(attempt) / "spool.jsonl"
         self.journal = Journal(spool, settings.spool_bytes)
@@ -46,6 +47,7 @@ class Record:
         self._look_at = 0.0
         self._beat_at = time.monotonic() + settings.heartbeat_seconds
         self._pause = settings.desired_seconds
+        self._longest_pause = max(settings.heartbeat_seconds, 2 * self._pause)
 
     def progress(self, told: Mapping[str, Any]) -> None:
         """Note how far the attempt is; the first is written at once."""
@@ -97,6 +99,7 @@ class Record:
         else:
             with reading() as session:
                 self.desired = claims.desired(session, self.claim)
+                self._hear_wishes(session)
 
     def _write(self) -> None:
         is_last = False
@@ -106,6 +109,7 @@ class Record:
             progress, acts = self._progress, list(self._acts) if is_last else []
             with transaction() as session:
                 self.desired = jobs.beat(session, self.claim, progress)
+                self._hear_wishes(session)
                 self._enter(session, batch)
                 for act, _ in acts:
                     act(session)
@@ -116,6 +120,11 @@ class Record:
             for _, then in acts:
                 self._acts.popleft()
                 then()
+
+    def _hear_wishes(self, session: Session) -> None:
+        newest = wishes.newest(session, self.claim, self._heard_wish)
+        if newest is not None:
+            self._heard_wish, self.wants_checkpoint = newest, True
 
     def _enter(self, session: Session, batch: Batch) -> None:
         if batch.metrics:
@@ -134,7 +143,7 @@ class Record:
             if self._pause <= self._settings.desired_seconds:
                 log.warning("job %s goes on without: %s", self.claim.job_id, away)
             self.journal.spill()
-            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            self._pause = min(2 * self._pause, self._longest_pause)
             return False
         else:
             self._pause = self._settings.desired_seconds

@@ -244,6 +244,9 @@ class Supervision:
         elif self._pace.has_stalled:
             self._ask(Wish.ABORT, STACK_SECONDS)
             self.trainer.abort()
+        elif self.record.wants_checkpoint:
+            self.record.wants_checkpoint = False
+            self.trainer.say({"command": "checkpoint"})
 
     def _use_the_time(self) -> None:
         """Warm the next trainer once this one needs no more help to get going."""

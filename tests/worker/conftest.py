@@ -44,7 +44,9 @@ def wait_for(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> A
 def alive(pid: int) -> bool:
     """Tell whether a process runs; one that waits to be reaped does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     except OSError:
         return False
 
@@ -84,7 +86,7 @@ class House:
     seen: set[int] = field(default_factory=set)
     """Every process that was seen below a worker."""
 
-    def add(self, hint: bool = True, **toy: Any) -> str:
+    def add(self, *, hint: bool = True, **toy: Any) -> str:
         """Submit a job for the toy trainer and send its hint."""
         spec = {"name": "toy", "toy": {"steps": 5} | toy, "training": {"batch_size": 8}}
         submission = jobs.Submission("toy", spec, spec, "ds_toy")
@@ -96,7 +98,9 @@ class House:
 
     def start(self, name: str = "w1", **settings: Any) -> subprocess.Popen[bytes]:
         """Start a worker and return when its pool child has its spare."""
-        given = {f"FROSTLINE_{key.upper()}": str(value) for key, value in settings.items()}
+        given = {
+            f"FROSTLINE_{key.upper()}": str(value) for key, value in settings.items()
+        }
         process = start(
             [sys.executable, "-m", "worker"],
             self.folder / f"{name}.log",
@@ -108,7 +112,9 @@ class House:
     def ready(self, name: str = "w1", **settings: Any) -> subprocess.Popen[bytes]:
         """Start a worker and wait for its spare."""
         process = self.start(name, **settings)
-        wait_for(lambda: self.trainers(process), f"a spare of {name}:\n{self.log(name)}")
+        wait_for(
+            lambda: self.trainers(process), f"a spare of {name}:\n{self.log(name)}"
+        )
         return process
 
     def log(self, name: str = "w1") -> str:

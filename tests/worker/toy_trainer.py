@@ -55,8 +55,10 @@ class Toy:
             time.sleep(self.toy.get("step_seconds", 0))
             if self.step % self.toy.get("checkpoint_every", 10**9) == 0:
                 self.save()
-            if self.commands.next() == "stop":
+            command = self.commands.next()
+            if command is not None:
                 self.save()
+            if command == "stop":
                 say(event="stopped", step=self.step)
                 sys.exit(0)
         self.finish()
