@@ -59,21 +59,21 @@ def wake(session: Session, limit: int = 20) -> list[str]:
     however long the queue is.
     """
     due = or_(Job.hinted_at.is_(None), Job.hinted_at < now(-settings().hint_seconds))
-    chosen = (
+    chosen = session.scalars(
         select(Job.id)
         .where(is_word(Job.status, Status.QUEUED), Job.run_after <= now(), due)
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-    )
-    woken = session.scalars(
+    ).all()
+    # In one statement PostgreSQL may run the query, and its limit, more than once.
+    session.execute(
         update(Job)
         .where(Job.id.in_(chosen), is_word(Job.status, Status.QUEUED))
         .values(hinted_at=now())
-        .returning(Job.id)
         .execution_options(synchronize_session=False)
     )
-    return sorted(woken)
+    return list(chosen)
 
 
 def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
