@@ -60,10 +60,10 @@ Held = Annotated[Share | Rows | PartName | Off, Nullable]
 class Split(Spec):
     """How rows are held back from training."""
 
-    validation: Held | None = None
+    validation: Annotated[Held | None, Nullable] = None
     """For early stopping and choices; absent: a tenth of the training rows, or the
     uploaded part ``validation``."""
-    test: Held | None = None
+    test: Annotated[Held | None, Nullable] = None
     """Looked at once, at the end; absent: the uploaded part ``test``, else a tenth."""
     stratify: bool | None = None
     """Whether classes keep their shares when rows are drawn; absent: for classes."""
