@@ -11,7 +11,7 @@ from catalog.ingest.errors import OutOfSpace, Refused, TooLarge, is_full, too_la
 from catalog.ingest.order import Answer, Limits, Order
 
 PR_SET_PDEATHSIG = 1
-NICENESS = 10
+NICENESS = 5
 
 
 def main(folder: Path, parent: int) -> int:

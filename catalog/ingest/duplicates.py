@@ -20,6 +20,7 @@ class RowHashes:
 
     def __init__(self, rows: int) -> None:
         self._hashes: Array | None = None
+        self._duplicates: int | None = None
         if rows <= MOST_ROWS:
             self._hashes = np.zeros(rows, np.uint64)
 
@@ -52,7 +53,10 @@ class RowHashes:
         """Count the rows that equal an earlier one; None if there are too many rows."""
         if self._hashes is None:
             return None
-        return len(self._hashes) - len(np.unique(self._hashes))
+        if self._duplicates is None:
+            ordered = np.sort(self._hashes)
+            self._duplicates = int((ordered[1:] == ordered[:-1]).sum())
+        return self._duplicates
 
     def shared(self, part: Part, other: Part) -> int | None:
         """Count the rows of `other` that also occur in `part`."""

@@ -19,7 +19,6 @@ FEW = 20
 NEARLY = 0.9
 """Share of numbers from which the other values look like mistakes."""
 
-LEADING_ZERO = r"^[+-]?0[0-9]"
 NUMERIC = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
 LONG = 1_000
@@ -29,16 +28,22 @@ Cast = Callable[[pa.Array], pa.Array]
 
 
 def _integers(values: pa.Array) -> pa.Array:
-    if pc.any(pc.match_substring_regex(values, LEADING_ZERO + "|[xX]")).as_py():
-        raise pa.ArrowInvalid("codes, not counts")  # 02134 is no number
-    return pc.cast(values, pa.int64())
+    integers = pc.cast(values, pa.int64())
+    _check_zeros(values, r"^0[0-9xX]")
+    return integers
 
 
 def _numbers(values: pa.Array) -> pa.Array:
     numbers = pc.cast(values, pa.float64())
-    if pc.any(pc.match_substring_regex(values, LEADING_ZERO + r"[0-9]*$")).as_py():
-        raise pa.ArrowInvalid("codes, not counts")
+    _check_zeros(values, r"^0[0-9]+$")
     return numbers
+
+
+def _check_zeros(values: pa.Array, pattern: str) -> None:
+    """Refuse codes such as 02134, which would lose their zeros as numbers."""
+    zeros = values.filter(pc.starts_with(values, "0"))
+    if len(zeros) and pc.any(pc.match_substring_regex(zeros, pattern)).as_py():
+        raise pa.ArrowInvalid("codes, not counts")
 
 
 def _booleans(values: pa.Array) -> pa.Array:
@@ -164,10 +169,9 @@ class Strings:
         missing = pa.array(odd, pa.utf8())
         kind = self.given or ("text" if self.literal else self.kind)
         if kind in FOUND:
-            casts = FOUND if self.given is None else GIVEN
             if kind == "integer" and (self.nulls or odd):
                 kind = "number"  # integers have no value that means missing
-            return Decision(kind, missing, cast=casts[kind])
+            return Decision(kind, missing, cast=GIVEN[kind])  # all values fit
         if self.given is None and not self.present and not self.literal:
             return Decision("number", missing, cast=_numbers)  # nothing but missing
         if kind == "category" or (self.given is None and self._is_category()):
