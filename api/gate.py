@@ -10,13 +10,18 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
+from api.refusals import our_mistake
 from api.telemetry import Telemetry
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class Gate:
-    """Give each request an id, refuse an unreadable address, measure the answer."""
+    """Give each request an id, refuse an unreadable address, measure the answer.
+
+    What nobody foresaw becomes a problem document here, before it closes the
+    connection for the requests that follow.
+    """
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self.app = app
@@ -29,14 +34,17 @@ class Gate:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = time.perf_counter()
+        arrived = time.perf_counter()
+        has_begun = False
 
         async def send_named(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
-                seconds = time.perf_counter() - started
+                seconds = time.perf_counter() - arrived
                 self.telemetry.answered(scope, message["status"], seconds)
             await send(message)
 
@@ -45,7 +53,12 @@ class Gate:
             refusal = answer(Request(scope), 400, "invalid_address", detail)
             await refusal(scope, receive, send_named)
             return
-        await self.app(scope, receive, send_named)
+        try:
+            await self.app(scope, receive, send_named)
+        except Exception as error:
+            if has_begun:
+                raise
+            await our_mistake(Request(scope), error)(scope, receive, send_named)
 
 
 def _request_id(scope: Scope) -> str:

@@ -30,7 +30,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(OSError, _file_error)
-    app.add_exception_handler(Exception, _our_mistake)
 
 
 def faults_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Fault]:
@@ -140,10 +139,11 @@ def _file_error(request: Request, error: Exception) -> Response:
     if error.errno in FULL:
         detail = "the disk of the service is full; free some space and try again"
         return answer(request, 507, "disk_full", detail, headers={"Retry-After": "60"})
-    return _our_mistake(request, error)
+    return our_mistake(request, error)
 
 
-def _our_mistake(request: Request, error: Exception) -> Response:
+def our_mistake(request: Request, error: Exception) -> Response:
+    """Return what is said when the fault is ours; the log has the traceback."""
     log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     detail = "the service made a mistake; its log tells more under this request_id"
     return answer(request, 500, "internal_error", detail)

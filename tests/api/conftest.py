@@ -1,0 +1,59 @@
+"""A service on each database, asked over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from catalog import session
+from catalog.settings import settings as catalog_settings
+from tests.api.lab import Lab, serving
+from tests.servers import Redis
+from worker.settings import settings as worker_settings
+
+
+@pytest.fixture
+def ledger(
+    database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
+    """Point this process at a fresh ledger; return its folder of files."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    monkeypatch.setenv("FROSTLINE_DATABASE_URL", database_url)
+    monkeypatch.setenv("FROSTLINE_DATA", str(folder))
+    _forget()
+    yield folder
+    _forget()
+
+
+@pytest.fixture(scope="session")
+def service(redis_server: Redis) -> Iterator[str]:
+    """Serve the application as long as the tests run, each with its own ledger.
+
+    It keeps nothing of a ledger but what ids name, and ids never come twice.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FROSTLINE_REDIS_URL", redis_server.url)
+        environment.setenv("FROSTLINE_SWEEP_SECONDS", "3600")
+        worker_settings.cache_clear()
+        with serving() as url:
+            yield url
+    worker_settings.cache_clear()
+
+
+@pytest.fixture
+def lab(ledger: Path, service: str) -> Iterator[Lab]:
+    """Return a running service with two data sets."""
+    with httpx.Client(base_url=service, timeout=30) as client:
+        yield Lab(service, client)
+
+
+def _forget() -> None:
+    session.dispose()
+    catalog_settings.cache_clear()
