@@ -113,6 +113,11 @@ def _sqlite(url: str) -> Engine:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
+    @event.listens_for(made, "reset")
+    def _on_reset(connection: Any, *_given: object) -> None:
+        if connection.in_transaction:  # a commit failed: its lock must not stay behind
+            connection.rollback()
+
     @event.listens_for(made, "begin")
     def _on_begin(connection: Connection) -> None:
         reads = connection.get_execution_options().get("reading", False)
