@@ -64,7 +64,7 @@ def spec(name: str, dataset: str, **training: Any) -> dict[str, Any]:
 
 
 def wait_for(client: Client, job: str, status: str, seconds: float = 120) -> Job:
-    """Return a job once it has a status."""
+    """Return a job once it has a status, or fail when it ends with another."""
     deadline = time.monotonic() + seconds
     while (found := client.jobs.get(job)).status != status:
         assert not found.ended, f"{job} is {found.status}: {found.error}"
@@ -160,14 +160,16 @@ def check_restarts(client: Client, dataset: str) -> None:
 
 
 def check_stop(client: Client, dataset: str) -> None:
-    """Stop the worker gently in the middle of a job; see no step lost."""
+    """Stop the worker gently in the middle of a job; see it given back at once."""
     say("a stopped worker gives its job back")
     job = client.jobs.submit(spec("patient", dataset, epochs=300, early_stopping=None))
     wait_for(client, job.id, "running")
     compose("stop", "worker")
     assert client.jobs.get(job.id).status == "queued"
     compose("start", "worker")
-    client.jobs.wait(job.id, seconds=300)
+    wait_for(client, job.id, "running")
+    client.jobs.cancel(job.id)
+    wait_for(client, job.id, "cancelled")
 
 
 def main(url: str, key: str) -> None:
