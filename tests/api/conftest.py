@@ -10,7 +10,7 @@ import pytest
 
 from catalog import session
 from catalog.settings import settings as catalog_settings
-from tests.api.lab import Lab, serving
+from tests.api.lab import Lab, connections_in_use, serving, until
 from tests.servers import Redis
 from worker.settings import settings as worker_settings
 
@@ -29,6 +29,7 @@ def ledger(
     monkeypatch.setenv("FROSTLINE_DATA", str(folder))
     _forget()
     yield folder
+    until(lambda: connections_in_use() == 0)
     _forget()
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import uvicorn
 from sqlalchemy import insert
+from sqlalchemy.pool import QueuePool
 
 from api.app import create_app
 from api.settings import Settings
 from catalog import ids, jobs
 from catalog.jobs import Claim
 from catalog.models import Registration
-from catalog.session import transaction
+from catalog.session import engine, transaction
 from catalog.tables import Dataset
 from trainer.spec.schema import Column, Part, Schema, Value
 
@@ -199,6 +200,21 @@ def serving(**changes: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=20)
+
+
+def connections_in_use() -> int:
+    """Return how many database connections are not in the pool."""
+    pool = engine().pool
+    assert isinstance(pool, QueuePool)
+    return pool.checkedout()
+
+
+def until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is so; fail if it does not come to be."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> Mapping[str, Any]:
