@@ -86,6 +86,15 @@ def test_each_process_has_a_log_in_the_data_folder(running: Stack) -> None:
     assert names >= {"api.log", "broker.log", "worker-1.log", "worker-2.log"}
 
 
+def test_a_stack_that_is_ready_says_where(running: Stack) -> None:
+    said = running.log.read_text()
+    about = json.loads((running.folder / "run" / "up.lock").read_text())
+
+    assert f"Frostline is ready at {running.url}" in said
+    assert about["url"] == running.url
+    assert about["ready"]
+
+
 def test_no_process_but_trainers_loads_torch(running: Stack) -> None:
     with_torch = [
         process.cmdline()
@@ -148,7 +157,7 @@ def test_a_port_in_use_is_one_sentence(running: Stack, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_within_seconds(
     own: Stack, number: signal.Signals
 ) -> None:
@@ -174,15 +183,6 @@ def test_a_killed_stack_leaves_nothing_and_starts_again(own: Stack) -> None:
     assert eventually(lambda: not living(everything), 10)
     own.start()
     assert ready(own)
-
-
-def test_a_stack_that_is_ready_says_where(own: Stack) -> None:
-    said = own.log.read_text()
-    about = json.loads((own.folder / "run" / "up.lock").read_text())
-
-    assert f"Frostline is ready at {own.url}" in said
-    assert about["url"] == own.url
-    assert about["ready"]
 
 
 def test_a_migration_that_fails_is_told_with_its_log(tmp_path: Path) -> None:
