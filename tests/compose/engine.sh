@@ -59,7 +59,8 @@ start_own_engine() {
   INSIDE=(nsenter "--net=/run/netns/$NAMESPACE")
   TIDY=(stop_own_engine "${TIDY[@]}")
   "${INSIDE[@]}" ip link set lo up
-  "${INSIDE[@]}" dockerd --data-root "$CACHE/data" --exec-root "$ENGINE/exec" \
+  # In a session of its own: a signal for the script must not stop it before its tidying.
+  setsid "${INSIDE[@]}" dockerd --data-root "$CACHE/data" --exec-root "$ENGINE/exec" \
     --pidfile "$ENGINE/pid" --host "$DOCKER_HOST" --storage-driver overlay2 \
     >"$CACHE/engine.log" 2>&1 9>&- &
   ENGINE_PID=$!
@@ -73,6 +74,8 @@ start_own_engine() {
 }
 
 stop_own_engine() {
+  # What still runs in it has nobody left to give a job back to.
+  docker ps --quiet 2>/dev/null | xargs --no-run-if-empty docker kill >/dev/null 2>&1
   kill "$ENGINE_PID" 2>/dev/null && wait "$ENGINE_PID" 2>/dev/null
   find /sys/fs/cgroup -path '*/docker*' -depth -type d -exec rmdir {} + 2>/dev/null
   ip netns delete "$NAMESPACE"
