@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GENERATIONS = 10
@@ -49,17 +50,17 @@ def die_with_parent(parent: int) -> None:
     The parent may have died before the call: then nobody is left to wait for. The
     kernel watches the thread that forked, so a parent must fork from one that stays.
     """
-    if not sys.platform.startswith("linux"):
+    if LIBC is None:
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def adopt_orphans() -> None:
     """Become the parent of whatever a child leaves behind, so that it can be ended."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children() -> set[int]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from worker.frames import Frame, Lines, Unreadable, read
-from worker.processes import signal_group
+from worker.processes import die_with_parent, signal_group
 
 PIECE = 256 * 1024
 """Bytes read at once from a pipe."""
@@ -29,6 +29,7 @@ class TrainerProcess:
     """A trainer that this process started, and that will serve one attempt."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        parent = os.getpid()
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -37,6 +38,8 @@ class TrainerProcess:
             env=dict(environment),
             start_new_session=True,
             bufsize=0,
+            # The trainer asks for this too, once it has imported what it needs.
+            preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
         )
         for descriptor in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
