@@ -3,6 +3,8 @@
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,7 @@ from catalog.ingest import archive
 from catalog.ingest.columns import Array, Draft, Upload
 from catalog.ingest.errors import refuse, too_large
 from catalog.ingest.kinds import CATEGORIES
-from catalog.ingest.order import Limits, Resize
+from catalog.ingest.order import Resize
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 PARTS = {
@@ -35,13 +37,8 @@ MODES = {
 }
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 LEFT_BY_SYSTEMS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-IMAGE_ERRORS = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-    SyntaxError,
-    *archive.BROKEN,
-)
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+IMAGE_ERRORS = (UnidentifiedImageError, SyntaxError, *BOMBS, *archive.BROKEN)
 
 
 @dataclass(frozen=True, order=True)
@@ -55,12 +52,12 @@ class Picture:
 
 def read(upload: Upload, draft: Draft) -> None:
     """Store class folders as the columns `image` and `label`."""
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # refused below
     Image.MAX_IMAGE_PIXELS = upload.limits.pixels
     resize = upload.options.resize
     with archive.opened(upload.path(upload.files[0]), upload.limits) as zipped:
         pictures = _pictures(zipped)
-        height, width, mode = _layout(zipped, pictures, resize, upload.limits)
+        height, width, mode = _layout(zipped, pictures, resize)
         labels = tuple(sorted({picture.label for picture in pictures}))
         parts = Counter(picture.part for picture in pictures)
         sizes = [(part, parts[part]) for part in PART_ORDER if parts[part]]
@@ -140,24 +137,12 @@ def _wrapping(paths: list[list[str]]) -> int:
 
 
 def _layout(
-    zipped: zipfile.ZipFile,
-    pictures: list[Picture],
-    resize: Resize | None,
-    limits: Limits,
+    zipped: zipfile.ZipFile, pictures: list[Picture], resize: Resize | None
 ) -> tuple[int, int, str]:
     """Return height, width and mode that all images share or are brought to."""
     seen: dict[tuple[int, int, str], str] = {}
     for picture in pictures:
         with _opened(zipped, picture.name) as image:
-            if image.width * image.height > limits.pixels:
-                raise too_large(
-                    "too_many_pixels",
-                    f"{picture.name!r} has {image.width} x "
-                    f"{image.height} pixels, at most {limits.pixels:,} are "
-                    "allowed",
-                    "scale it down",
-                    file=picture.name,
-                )
             mode = MODES.get(image.mode)
             if mode is None:
                 raise refuse(
@@ -197,16 +182,32 @@ def _pixels(
         raise archive.damaged(error, picture.name) from None
 
 
-def _opened(zipped: zipfile.ZipFile, name: str) -> Image.Image:
+@contextmanager
+def _opened(zipped: zipfile.ZipFile, name: str) -> Iterator[Image.Image]:
     try:
-        return Image.open(zipped.open(name), formats=FORMATS)
-    except IMAGE_ERRORS as error:
-        raise refuse(
-            "not_an_image",
-            f"{name!r} in the archive is no image that can be read: {str(error)[:120]}",
-            "put only PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM images into the folders",
-            file=name,
-        ) from None
+        stream = zipped.open(name)
+    except archive.BROKEN as error:
+        raise archive.damaged(error, name) from None
+    with stream:
+        try:
+            image = Image.open(stream, formats=FORMATS)
+        except BOMBS as error:
+            raise too_large(
+                "too_many_pixels",
+                f"{name!r} in the archive has too many pixels: {error}",
+                "scale it down",
+                file=name,
+            ) from None
+        except IMAGE_ERRORS as error:
+            raise refuse(
+                "not_an_image",
+                f"{name!r} in the archive is no image that can be read",
+                "put only PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM images into the "
+                "folders",
+                file=name,
+            ) from error
+        with image:
+            yield image
 
 
 def _told(form: tuple[int, int, str]) -> str:

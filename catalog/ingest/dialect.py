@@ -117,7 +117,11 @@ def _quote(text: str) -> str:
     """Choose the single quote only where fields open and close with it."""
     edges = {
         mark: len(
-            re.findall(rf"(?:^|[,\t;|]){mark}[^{mark}\n]*{mark}(?=[,\t;|\r\n]|$)", text)
+            re.findall(
+                rf"(?:^|[,\t;|]){mark}[^{mark}\n]*{mark}(?=[,\t;|\r\n]|$)",
+                text,
+                re.MULTILINE,
+            )
         )
         for mark in "\"'"
     }

@@ -49,8 +49,11 @@ def format_of(path: Path, name: str) -> Format:
     Raises:
         Refused: the file is empty, or in a format that is not read, which is named.
     """
-    with gzipped.opened(path) as file:  # idx files stay packed
-        head = file.read(HEAD)
+    try:
+        with gzipped.opened(path) as file:  # idx files stay packed
+            head = file.read(HEAD)
+    except gzipped.BROKEN as error:
+        raise gzipped.damaged(name, error) from None
     if not head.strip():
         raise refuse("empty_file", f"the file {name!r} is empty", FORMATS, file=name)
     _check_foreign(head, name)
