@@ -64,7 +64,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Return one line: where, what, and what to write instead."""
-        hint = f" — {self.suggestion}" if self.suggestion else ""
+        known = self.suggestion is None or self.suggestion in self.detail
+        hint = "" if known else f"; try {self.suggestion}"
         return f"{self.pointer or '(the whole)'}: {self.detail}{hint}"
 
 
@@ -94,8 +95,16 @@ class Refused(FrostlineError):
         self.detail = str(document.get("detail") or document.get("title") or "refused")
         self.request_id = document.get("request_id")
         self.problems = problems(document.get("errors"))
-        lines = [self.detail, *(f"  {problem}" for problem in self.problems)]
-        super().__init__("\n".join(lines))
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        told = [str(problem) for problem in self.problems]
+        # The server's sentence often is the first of the problems again.
+        again = any(problem.detail in self.detail for problem in self.problems)
+        if again and len(told) == 1:
+            return told[0]
+        head = f"{len(told)} things to change" if again else self.detail
+        return "\n  ".join([head, *told])
 
 
 class Invalid(Refused):

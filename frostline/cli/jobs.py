@@ -28,14 +28,13 @@ def ls(
         emit([one.json_object() for one in found])
         return
     table(
-        ["id", "name", "status", "progress", "model", "made"],
+        ["id", "name", "status", "progress", "made"],
         [
             (
                 one.id,
                 one.name,
                 one.status,
                 progress(one),
-                one.model,
                 ago(one.created_at),
             )
             for one in found
@@ -65,7 +64,7 @@ def show(job: Which, as_json: Json = False) -> None:
             "ended": found.ended_at,
             "attempts": len(found.attempts or ()),
             "frozen tensors unmoved": unmoved(found),
-            "cache": found.cache,
+            "frozen cache": cache(found),
         }
     )
 
@@ -125,6 +124,16 @@ def progress(job: Job) -> str:
     if found.eta_seconds is not None:
         words.append(f"{lasting(found.eta_seconds)} to go")
     return ", ".join(words)
+
+
+def cache(job: Job) -> str | None:
+    """Say what keeping the outputs of frozen layers did, where some are frozen."""
+    found = job.cache or {}
+    if not job.frozen or found.get("result") is None:
+        return None
+    if found.get("reason"):
+        return f"{found['result']}: {found['reason']}"
+    return f"{found['result']}, saved {found.get('seconds_saved') or 0:.1f} s"
 
 
 def unmoved(job: Job) -> str | None:

@@ -38,15 +38,14 @@ def ls(
         emit([one.json_object() for one in found])
         return
     table(
-        ["name", "id", "task", ">accuracy", ">loss", "aliases", "made"],
+        ["name", "id", "aliases", ">accuracy", ">loss", "made"],
         [
             (
                 label(one),
                 one.id,
-                one.task,
+                one.aliases,
                 metric(one, "accuracy"),
                 metric(one, "loss"),
-                one.aliases,
                 ago(one.created_at),
             )
             for one in found

@@ -1,6 +1,7 @@
 """How results and problems look on a terminal, and as JSON."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -10,13 +11,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-results = Console(highlight=False, soft_wrap=True)
+WIDE = 240
+"""Columns of what is no terminal: nothing is cut there."""
+
+results = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE
+)
 """For what was asked for."""
 remarks = Console(stderr=True, highlight=False, soft_wrap=True)
 """For everything else."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+ID_WIDTH = 30
+"""An id is for copying: it is never cut."""
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -55,17 +63,23 @@ def table(
     for head in heads:
         right = head.startswith(">")
         drawn.add_column(
-            head.removeprefix(">"), justify="right" if right else "left", no_wrap=right
+            head.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right or head == "id",
+            min_width=ID_WIDTH if head == "id" else None,
         )
     for row in rows:
         drawn.add_row(*(escape(shown(cell)) for cell in row))
     results.print(drawn, soft_wrap=False)
 
 
-def facts(found: Mapping[str, object], title: str | None = None) -> None:
+def facts(found: Mapping[str, object]) -> None:
     """Print names and values, those that have one."""
-    rows = [(name, value) for name, value in found.items() if value is not None]
-    table(["", ""], rows, title=title)
+    grid = Table.grid(padding=(0, 2))
+    for name, value in found.items():
+        if value is not None:
+            grid.add_row(escape(name), escape(shown(value)))
+    results.print(grid, soft_wrap=False)
 
 
 def shown(value: object) -> str:
