@@ -15,7 +15,14 @@ import psutil
 import torch
 
 from trainer.errors import CacheRefused
-from trainer.frozen import CHUNK, chunks, features, layers_sha256, numeric_route
+from trainer.frozen import (
+    FLOAT_BYTES,
+    chunk_rows,
+    chunks,
+    features,
+    layers_sha256,
+    numeric_route,
+)
 from trainer.frozen_cache import FrozenCache, Key, settle
 
 if TYPE_CHECKING:
@@ -30,7 +37,6 @@ Mode = Literal["auto", "off", "required"]
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that kept outputs may take; beyond it they stay on disk."""
-FLOAT_BYTES = 4
 
 
 @dataclass
@@ -104,6 +110,7 @@ class FrozenOutputs:
         """
         self.frozen, self.device, self.cache = frozen, device, cache
         self.mode: Mode = mode
+        self.chunk = chunk_rows(frozen.network, frozen.cut, device)
         self.parts = {name: Part(rows, key) for name, (rows, key) in parts.items()}
         self.reason = refusal(frozen, augmentation)
         self.applies = self.reason is None
@@ -196,7 +203,9 @@ class FrozenOutputs:
         frozen = self.frozen
         started = time.perf_counter()
         if self.cache is None or self._size(part) <= _free(self.device) * MEMORY_SHARE:
-            values = features(frozen.network, frozen.cut, part.rows, self.device)
+            values = features(
+                frozen.network, frozen.cut, part.rows, self.device, self.chunk
+            )
             settle(values)
             part.passes.append(time.perf_counter() - started)
         else:
@@ -208,7 +217,7 @@ class FrozenOutputs:
 
     def _chunks(self, part: Part) -> Iterator[dict[str, Tensor]]:
         frozen = self.frozen
-        return chunks(frozen.network, frozen.cut, part.rows, self.device)
+        return chunks(frozen.network, frozen.cut, part.rows, self.device, self.chunk)
 
     def _kept(self, part: Part) -> dict[str, Tensor]:
         part.key = self._key(part)
@@ -256,7 +265,7 @@ class FrozenOutputs:
             layers=self._layers,
             boundary=frozen.cut.boundary,
             dtype=str(next(frozen.network.parameters()).dtype),
-            chunk=CHUNK,
+            chunk=self.chunk,
             route=numeric_route(self.device),
         ).digest
 

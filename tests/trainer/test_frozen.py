@@ -101,6 +101,18 @@ def test_outputs_at_the_cut_are_the_same_bits_every_time(
     assert all(torch.equal(first[name], again[name]) for name in held.cut.boundary)
 
 
+def test_wide_layers_are_run_on_fewer_rows_at_a_time() -> None:
+    net = network([*DENSE, {"kind": "dense", "name": "wide", "units": 20_000}])
+    hidden = {"hidden1", "hidden2", "hidden3"}
+
+    narrow = frozen.chunk_rows(net, net.cut(hidden), CPU)
+    wide = frozen.chunk_rows(net, net.cut({*hidden, "wide"}), CPU)
+
+    assert narrow == 1024
+    assert wide == 128
+    assert wide * 20_000 * 4 <= frozen.CHUNK_BYTES["cpu"] < 2 * wide * 20_000 * 4
+
+
 @pytest.mark.parametrize(
     "kind", [v.model_fields["kind"].default for v in variants(Optimizer)]
 )

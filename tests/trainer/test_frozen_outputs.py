@@ -22,7 +22,7 @@ from trainer import frozen_outputs
 from trainer.data import order
 from trainer.descent import Descent
 from trainer.errors import CacheRefused
-from trainer.frozen import Frozen, features
+from trainer.frozen import Frozen, chunk_rows, features
 from trainer.frozen_cache import FrozenCache
 from trainer.frozen_outputs import FrozenOutputs, Mode
 from trainer.spec.training import Training
@@ -258,7 +258,8 @@ def test_outputs_too_large_for_memory_stay_on_disk(
 ) -> None:
     cache = FrozenCache(tmp_path, GIBIBYTE)
     held = Frozen(network(CONVOLUTIONAL), {"conv1"})
-    expected = features(held.network, held.cut, examples(1100)[0], CPU)
+    chunk = chunk_rows(held.network, held.cut, CPU)
+    expected = features(held.network, held.cut, examples(1100)[0], CPU, chunk)
     monkeypatch.setattr(frozen_outputs, "_free", lambda _: 0)
 
     assert same(kept(held, cache=cache).of("train"), expected)
