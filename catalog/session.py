@@ -8,11 +8,13 @@ the first use, once per process; a forked child makes its own.
 import json
 import math
 import os
+import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sqlite3 import SQLITE_ERROR
+from sqlite3 import SQLITE_BUSY, SQLITE_ERROR, OperationalError
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -23,6 +25,10 @@ from sqlalchemy.orm import Session
 from catalog.errors import DatabaseUnavailable, Unstorable
 from catalog.settings import settings
 
+WAIT_SECONDS = 10.0
+"""How long a writer waits for its turn on SQLite."""
+BUSY_MILLISECONDS = 5000
+"""How long SQLite itself waits for a lock."""
 _POSTGRESQL_OPTIONS = (
     "-c timezone=UTC -c lock_timeout=2000 -c statement_timeout=30000 "
     "-c idle_in_transaction_session_timeout=30000"
@@ -99,7 +105,6 @@ def _sqlite(url: str) -> Engine:
         json_serializer=to_json,
         pool_size=10,
         max_overflow=50,
-        connect_args={"timeout": 5.0},
     )
 
     @event.listens_for(made, "connect")
@@ -109,7 +114,7 @@ def _sqlite(url: str) -> Engine:
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "foreign_keys = ON",
-            "busy_timeout = 5000",
+            f"busy_timeout = {BUSY_MILLISECONDS}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -120,10 +125,36 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(made, "begin")
     def _on_begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("reading", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection)
 
     return made
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Become SQLite's one writer, or give up after a while.
+
+    SQLite itself would sleep up to 0.1 s between two looks, and a writer that comes
+    back at once would never let it in; short random waits are fair enough.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    deadline = time.monotonic() + WAIT_SECONDS
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise DatabaseUnavailable(error) from error
+                time.sleep(random.uniform(0.0005, 0.005))
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
 
 def _postgresql(url: str) -> Engine:
