@@ -1,6 +1,7 @@
 """A trainer as a worker's child: ready, one order, events, the end.
 
-Messages are newline-delimited JSON. The worker writes ``{"order": …}`` and commands
+Messages are newline-delimited JSON. The worker writes ``{"order": …}`` (or, for a model
+without a graph, ``{"export": {"model": folder}}``) and commands
 (``stop``, ``checkpoint``; after the result ``export`` or ``exit``) to standard input;
 events leave by what was standard output. Whatever else prints goes to standard error.
 Failures that the job's owner can mend are told as ``failed``; all others are left to
@@ -15,6 +16,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.commands import Commands
@@ -23,12 +25,12 @@ from trainer.frames import Frames
 from trainer.listening import Listening
 from trainer.model_folder import GRAPH
 from trainer.order import Order
+from trainer.reopened import drawn_rows, network_of
 from trainer.run import Run
 from trainer.spec.errors import InvalidSpec
 from trainer.warm import warm_up
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import FrameType
 
     from torch import Tensor
@@ -56,6 +58,8 @@ def serve() -> int:
     warm_up()
     frames.send({"event": "ready", "pid": os.getpid()})
     message = listening.next()
+    if "export" in message:
+        _export_again(Path(message["export"]["model"]), frames)
     if "order" not in message:
         return 0
     signal.signal(signal.SIGTERM, stop)
@@ -96,6 +100,16 @@ def _carried_out(order: Order, commands: Commands, frames: Frames) -> Made | Non
         return None
     rows = run.assembly.rows[:COMPARED].clone()
     return Made(order.model, run.assembly.network, rows)
+
+
+def _export_again(folder: Path, frames: Frames) -> None:
+    """Write the graph of a model that another process made."""
+    try:
+        network = network_of(folder)
+    except TrainerError as error:
+        frames.send(_failed(error.reason, str(error), error.facts))
+        return
+    _export(Made(folder, network, drawn_rows(network)), frames)
 
 
 def _export(made: Made, frames: Frames) -> None:

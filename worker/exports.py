@@ -1,7 +1,9 @@
 """Trainers that have done their job and still write the graph that predictions use.
 
-The job is over by then and its worker looks for the next one, so this happens in
-threads. A graph that nobody finished is asked for again by the sweep.
+The worker asks ``{"command": "export"}`` of the trainer that made the model, or
+``{"export": {"model": folder}}`` of any other; both answer ``exported``. The job is
+over by then and its worker looks for the next one, so this happens in threads. A graph
+that nobody finished is asked for once more by the sweep.
 """
 
 import json
@@ -11,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from catalog import models
 from catalog.errors import DatabaseUnavailable
@@ -24,6 +27,8 @@ from worker.verify import sha256_of
 log = logging.getLogger(__name__)
 
 GRAPH = "model.onnx"
+GRAPH_FILES = (GRAPH, f"{GRAPH}.data")
+"""The graph, and beside it what does not fit into one file."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Export:
     log: AttemptLog
     seconds: float
     """How long it may take."""
+    is_last_try: bool = False
+    """Whether nobody should ask again if the trainer dies of it."""
 
 
 class Exports:
@@ -45,8 +52,7 @@ class Exports:
         self._threads: dict[threading.Thread, int] = {}
 
     def start(self, export: Export) -> None:
-        """Ask the trainer for its graph, and go on."""
-        export.trainer.say({"command": "export"})
+        """Wait for the graph in a thread, and go on."""
         thread = threading.Thread(
             target=finish, args=(export,), name=f"export-{export.model_id}", daemon=True
         )
@@ -72,12 +78,14 @@ def finish(export: Export) -> None:
     exit_code = export.trainer.end()
     graph = export.folder / GRAPH
     if isinstance(told, frames.Exported) and graph.is_file():
-        fact = {"sha256": sha256_of(graph), "bytes": graph.stat().st_size}
-        _write(export, told.model_dump(exclude={"event"}), fact)
+        _write(export, told.model_dump(exclude={"event"}), _facts(export.folder))
     elif isinstance(told, frames.Failed):
         _write(export, {"error": frames.printable(told.error)}, None)
     elif export.trainer.killed_by_us:
         error = f"the export took longer than {export.seconds:g} s"
+        _write(export, {"error": error}, None)
+    elif export.is_last_try:
+        error = f"the export ended twice without a graph, with exit code {exit_code}"
         _write(export, {"error": error}, None)
     else:
         end = signal_name(-exit_code) if exit_code < 0 else f"exit code {exit_code}"
@@ -107,6 +115,15 @@ def _listen(export: Export) -> frames.Frame | None:
     return None
 
 
+def _facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and hash of the graph's file, and of its constants' if it has one."""
+    files = [path for name in GRAPH_FILES if (path := folder / name).is_file()]
+    return {
+        path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for path in files
+    }
+
+
 def _await_exit(trainer: TrainerProcess) -> None:
     until = time.monotonic() + 1
     while not trainer.has_exited and time.monotonic() < until:
@@ -114,15 +131,17 @@ def _await_exit(trainer: TrainerProcess) -> None:
 
 
 def _write(
-    export: Export, report: dict[str, object], graph: dict[str, object] | None
+    export: Export,
+    report: dict[str, Any],
+    files: dict[str, dict[str, Any]] | None,
 ) -> None:
     try:
         with transaction() as session:
-            if graph is None:
+            if files is None:
                 error = str(report["error"])
                 models.export_failed(session, export.model_id, error)
             else:
-                models.exported(session, export.model_id, report, {GRAPH: graph})
+                models.exported(session, export.model_id, report, files)
     except DatabaseUnavailable as away:  # the sweep finds the model without its graph
         log.warning("the export of %s is not written down: %s", export.model_id, away)
         return

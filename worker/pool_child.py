@@ -21,7 +21,6 @@ from worker.queue import send
 from worker.settings import WorkerSettings
 from worker.spare import Spare
 from worker.supervise import Supervision
-from worker.trainer_process import TrainerProcess
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,12 @@ class PoolChild:
                 return
         if model.exported_at is None and not self._flags.draining:
             folder = folders.absolute(model.folder)
-            self._export(model_id, self._spare.take(), AttemptLog.beside(folder))
+            trainer = self._spare.take()
+            trainer.say({"export": {"model": str(folder)}})
+            beside, seconds = AttemptLog.beside(folder), self._settings.export_seconds
+            self._exports.start(
+                Export(model_id, folder, trainer, beside, seconds, is_last_try=True)
+            )
             self._spare.warm()
 
     def close(self) -> None:
@@ -91,17 +95,12 @@ class PoolChild:
         )
         model_id = supervision.run()
         if model_id is not None:
-            self._export(model_id, trainer, supervision.log)
-
-    def _export(
-        self, model_id: str, trainer: TrainerProcess, attempt_log: AttemptLog
-    ) -> None:
-        with reading() as session:
-            folder = models.get(session, model_id).folder
-        seconds = self._settings.export_seconds
-        self._exports.start(
-            Export(model_id, folders.absolute(folder), trainer, attempt_log, seconds)
-        )
+            trainer.say({"command": "export"})
+            made = folders.absolute(folders.model(claim.job_id, claim.attempt))
+            seconds = self._settings.export_seconds
+            self._exports.start(
+                Export(model_id, made, trainer, supervision.log, seconds)
+            )
 
     def _claim(self) -> Claim | None:
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from catalog import checkpoints
 from catalog.session import reading
 from catalog.tables import Model, Outcome, Reason
 from tests.worker.conftest import House, named, wait_for
+from worker import queue
 
 
 def test_a_job_is_trained_and_its_books_are_in_order(lodge: House) -> None:
@@ -168,13 +172,27 @@ def test_a_finished_model_gets_its_graph(lodge: House) -> None:
     job_id = lodge.add(steps=2, export_seconds=0.3)
     model_id = lodge.ended(job_id).model_id
 
-    def exported() -> Model | None:
-        with reading() as session:
-            model = session.get_one(Model, model_id)
-            return model if model.exported_at else None
+    wait_for(lambda: exported(model_id), "the export")
 
-    model = wait_for(exported, "the export")
-    assert "model.onnx" in model.files
+
+def exported(model_id: str | None) -> bool:
+    with reading() as session:
+        model = session.get_one(Model, model_id)
+        return model.exported_at is not None and "model.onnx" in model.files
+
+
+def test_a_model_whose_trainer_was_killed_while_exporting_gets_its_graph_later(
+    lodge: House,
+) -> None:
+    job_id = lodge.add(steps=2, export_seconds=30)
+    job = lodge.ended(job_id)
+    os.kill(lodge.attempt(job_id, 1).pid or 0, signal.SIGKILL)
+    wait_for(lambda: "will be tried again" in lodge.log_of(job_id), "the log's word")
+    assert not exported(job.model_id)
+
+    assert queue.send_export(job.model_id or "")
+
+    wait_for(lambda: exported(job.model_id), "the export")
 
 
 def test_the_next_job_does_not_wait_for_the_export_of_the_last(lodge: House) -> None:

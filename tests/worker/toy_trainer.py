@@ -111,8 +111,7 @@ class Toy:
         )
         if self.commands.wait() == "export":
             time.sleep(self.toy.get("export_seconds", 0))
-            (folder / "model.onnx").write_bytes(b"graph")
-            say(event="exported", maximum_difference=0.0)
+            export(folder)
 
     def description(self) -> bytes:
         """Return a small model.json that holds the chain's last link."""
@@ -259,6 +258,12 @@ class Commands:
         return piece
 
 
+def export(folder: Path) -> None:
+    """Write the graph of a model."""
+    (folder / "model.onnx").write_bytes(b"graph")
+    say(event="exported", maximum_difference=0.0)
+
+
 def fact(content: bytes) -> dict[str, Any]:
     """Return size and hash of a file."""
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -278,6 +283,8 @@ def main() -> None:
     commands = Commands()
     say(event="ready", pid=os.getpid())
     first = json.loads(commands.line())
+    if "export" in first:
+        export(Path(first["export"]["model"]))
     if "order" in first:
         Toy(first["order"], commands).run()
 
