@@ -42,6 +42,7 @@ def skorch(data: Dataset, batch: int) -> Iterator[float]:
         mlp(),
         criterion=torch.nn.CrossEntropyLoss,
         train_split=None,
+        max_epochs=1,
         verbose=0,
         **options,
     ).initialize()
