@@ -85,6 +85,10 @@ def problems(found: object) -> tuple[Problem, ...]:
     )
 
 
+_ABOUT_THE_BODY = frozenset({400, 422})
+"""Statuses whose problems lie at a place of what was sent."""
+
+
 class Refused(FrostlineError):
     """The server answered with a problem document."""
 
@@ -102,7 +106,7 @@ class Refused(FrostlineError):
         # The server's sentence often is the first of the problems again.
         again = any(problem.detail in self.detail for problem in self.problems)
         if again and len(told) == 1:
-            return told[0]
+            return told[0] if self.status in _ABOUT_THE_BODY else self.detail
         head = f"{len(told)} things to change" if again else self.detail
         return "\n  ".join([head, *told])
 
