@@ -168,13 +168,15 @@ class FrozenOutputs:
             "reason": self.reason,
         }
 
-    def _result(self, used: list[Part]) -> str:
+    def _result(self, used: list[Part]) -> str | None:
         if self.mode == "off" or not self.frozen:
             return "off"
         if not self.keeps:
             return "refused"
         first = self.parts.get("train", used[0] if used else None)
-        return "hit" if first is not None and first.hit else "miss"
+        if first is None or first.hit is None:
+            return None  # nobody has asked for them yet
+        return "hit" if first.hit else "miss"
 
     def _choose_place(self) -> None:
         """Do without outputs that fit neither the disk's bound nor the free memory."""

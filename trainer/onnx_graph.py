@@ -106,7 +106,7 @@ class Graph:
         return model
 
 
-class Run:
+class Recorded:
     """One operator that torch has run, as its rule sees it."""
 
     def __init__(self, graph: Graph, func: Any, args: Any, kwargs: Any) -> None:
@@ -159,8 +159,8 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        run = Run(self.graph, func, args, kwargs or {})
-        tensors = run.tensors()
+        call = Recorded(self.graph, func, args, kwargs or {})
+        tensors = call.tensors()
         out = result[0] if isinstance(result, tuple) else result
         depends = any(id(tensor) in self.graph.traced for tensor in tensors)
         if func in TYPE_ONLY or not depends:
@@ -171,8 +171,8 @@ class Recorder(TorchDispatchMode):
             raise Unsupported(str(func))
         if out.dtype != torch.float32:
             raise Unsupported(f"{func} to {out.dtype}")
-        run.out = out
-        self.graph.remember(out, rule(run))
+        call.out = out
+        self.graph.remember(out, rule(call))
         return result
 
     def _fold(self, func: Any, tensors: Sequence[Tensor], out: Any) -> None:

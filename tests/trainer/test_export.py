@@ -147,6 +147,8 @@ class Mish(nn.Module):
         return nn.functional.mish(x)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # torch's exporter imports torch's compiler
 def test_an_operator_without_a_rule_is_left_to_torch(path: Path) -> None:
     net = network(DENSE)
     net.layers["hidden1"].activation = Mish()

@@ -191,6 +191,12 @@ def test_what_is_saved_is_measured(
     assert filled["bytes"] == found["bytes"] == 1100 * 12 * 4
 
 
+def test_before_the_first_epoch_nothing_is_said_of_a_hit() -> None:
+    outputs = kept(Frozen(network(DENSE), {"hidden1"}))
+
+    assert outputs.report()["result"] is None
+
+
 def test_nothing_is_saved_where_nothing_is_kept() -> None:
     outputs = kept(Frozen(network(DENSE), {"hidden1"}), "off")
     outputs.of("train")
