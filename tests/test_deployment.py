@@ -118,7 +118,8 @@ def required(extra: str) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + project["optional-dependencies"][extra]
     named = {re.split(r"[^A-Za-z0-9-]", line)[0].lower() for line in lines}
-    return named | {"anyio", "kombu", "redis"}  # parts of Starlette and Celery
+    # Parts of Starlette, Celery and pydantic.
+    return named | {"anyio", "kombu", "pydantic-core", "redis"}
 
 
 def imported(patterns: list[str]) -> set[str]:
