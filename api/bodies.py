@@ -15,7 +15,13 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, RootModel, ValidationError
 
 from api import yaml_bodies
-from api.errors import BodyTooLarge, InvalidInput, Malformed, UnknownMediaType
+from api.errors import (
+    BodyTooLarge,
+    InvalidInput,
+    Malformed,
+    TooDeep,
+    UnknownMediaType,
+)
 from api.problems import Fault
 from api.settings import Settings
 from trainer.spec.errors import problems_of
@@ -148,22 +154,17 @@ def _integer(text: str) -> int:
 def check_values(value: Any, depth: int) -> None:
     """Refuse nesting deeper than `depth`, and text that no database can keep."""
     level = [value]
-    for _ in range(depth + 1):
+    for further in range(depth, -1, -1):
         inner: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.keys())
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-            elif isinstance(item, str):
+            if isinstance(item, str):
                 _check_text(item)
-        if not inner:
-            return
+            elif isinstance(item, dict | list):
+                if not further:
+                    raise TooDeep(depth)
+                inner.extend(item)
+                inner.extend(item.values() if isinstance(item, dict) else ())
         level = inner
-    raise Malformed(
-        f"the body is nested more than {depth} levels deep", code="too_deep"
-    )
 
 
 def _check_text(text: str) -> None:

@@ -2,6 +2,7 @@
 
 ApiError
 ├── Malformed          the body cannot be read as JSON or YAML at all
+│   └── TooDeep        it is nested too deeply
 ├── InvalidInput       the input can be read, but its values cannot be accepted
 ├── BodyTooLarge       the body is larger than the operator allows
 ├── UnknownMediaType   the body is in a form that is not read here
@@ -36,6 +37,16 @@ class Malformed(ApiError):
     """The body cannot be read as JSON or YAML at all."""
 
     code = "invalid_json"
+
+
+class TooDeep(Malformed):
+    """The body is nested too deeply."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__(
+            f"the body is nested more than {depth} levels deep", code="too_deep"
+        )
+        self.depth = depth
 
 
 class InvalidInput(ApiError):

@@ -12,6 +12,14 @@ from trainer.spec.schema import Column
 
 FORMATS = ("PNG", "JPEG", "BMP")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+UNREADABLE = (
+    Image.DecompressionBombError,
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+)
+"""What Pillow raises over files that are none, or that claim to be enormous."""
 
 
 class BadPicture(Exception):
@@ -38,7 +46,7 @@ def pixels(text: str, shape: tuple[int, ...]) -> list[object]:
             )
     except binascii.Error as error:
         raise BadPicture(f"it is not base64: {error}") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         known = ", ".join(FORMATS)
         raise BadPicture(f"it is not an image in one of {known}: {error}") from error
 

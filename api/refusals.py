@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import compile_path
 
 from api.errors import STATUSES, ApiError, status_of
 from api.problems import Fault, answer
@@ -117,7 +117,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         code, detail = "unknown_route", f"there is nothing at {path}"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(_methods(request))
+        allowed = ", ".join(_methods(request, headers.get("Allow", "")))
         headers["Allow"] = allowed
         code, detail = "method_not_allowed", f"{path} takes {allowed} only"
     elif error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -125,12 +125,12 @@ def _http_error(request: Request, error: Exception) -> Response:
     return answer(request, error.status_code, code, detail, headers=headers)
 
 
-def _methods(request: Request) -> list[str]:
-    """Return what may be asked of this path."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] == Match.PARTIAL:
-            found |= getattr(route, "methods", None) or set()
+def _methods(request: Request, told: str) -> list[str]:
+    """Return what may be asked of this path; each of its routes knows its own only."""
+    found = {word.strip() for word in told.split(",") if word}
+    for template, verbs in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.scope["path"]):
+            found |= {verb.upper() for verb in verbs}
     return sorted(found)
 
 

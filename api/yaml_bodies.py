@@ -4,12 +4,13 @@ Only JSON's own scalar types are recognised, so ``no`` and ``2026-01-01`` stay t
 Anchors and merge keys work, but what they expand to is counted before it is built.
 """
 
+import math
 import re
 from typing import Any
 
 import yaml
 
-from api.errors import Malformed
+from api.errors import Malformed, TooDeep
 
 LARGEST_TEXT = 1024 * 1024
 """Most characters of YAML; the parser takes about a second for them."""
@@ -57,6 +58,8 @@ def decode(text: str, depth: int) -> Any:
         _count(node, {})
         value = loader.construct_document(node)
     except yaml.YAMLError as error:
+        if "nesting depth" in str(error):  # the C parser's own bound
+            raise TooDeep(depth) from error
         raise Malformed(_sentence(error), code="invalid_yaml") from error
     except ValueError as error:
         raise Malformed(
@@ -72,10 +75,7 @@ def _check_depth(text: str, depth: int) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             level += 1
             if level > depth:
-                raise Malformed(
-                    f"the body is nested more than {depth} levels deep",
-                    code="too_deep",
-                )
+                raise TooDeep(depth)
         elif isinstance(event, yaml.CollectionEndEvent):
             level -= 1
 
@@ -121,7 +121,9 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if value is None or isinstance(value, (str, bool, int)):
         return value
-    if isinstance(value, float) and value - value == 0:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Malformed(f"the number {value} is too large", code="not_finite")
         return value
     raise Malformed(f"{value!r} has no form in JSON", code="invalid_yaml")
 
