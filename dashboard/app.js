@@ -16,6 +16,7 @@ const PAGES = {
 };
 
 let leaving = new AbortController();
+let moved = false;
 
 /** Show the page that the address names; what the last one still did is stopped. */
 async function enter() {
@@ -38,7 +39,8 @@ async function enter() {
   }
   const title = page.querySelector("h1")?.textContent;
   document.title = title ? `${title} · Frostline` : "Frostline";
-  page.focus({ preventScroll: true });
+  if (moved) page.focus({ preventScroll: true }); // a new page is read from its beginning
+  moved = true;
 }
 
 async function watchConnection() {

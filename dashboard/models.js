@@ -1,7 +1,7 @@
 // The catalog: find a model, look into it, ask it, take it home.
 
 import { bytes, datasetLink, el, facts, jobLink, layerTable, modelLink, number, problem, show, table, time } from "./page.js";
-import { ask, save } from "./server.js";
+import { ask, askPatiently, save } from "./server.js";
 
 export async function enter(page, id, signal) {
   await (id ? one(page, id, signal) : list(page, signal));
@@ -67,7 +67,7 @@ function predicting(path, model, signal) {
     try {
       const rows = JSON.parse(rowsBox.value);
       const body = Array.isArray(rows) ? { rows } : rows;
-      const found = await ask(`${path}/predict`, { method: "POST", body, signal });
+      const found = await askPatiently(`${path}/predict`, { method: "POST", body, signal });
       show(answer, el("pre", {}, JSON.stringify(found, null, 2)));
     } catch (error) {
       show(answer, problem(error));

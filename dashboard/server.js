@@ -52,6 +52,18 @@ async function send(path, options) {
   return answer;
 }
 
+/** As `ask`, but wait while the server says that it will be able to in a moment. */
+export async function askPatiently(path, options) {
+  for (let tries = 15; ; tries -= 1) {
+    try {
+      return await ask(path, options);
+    } catch (error) {
+      if (error.status !== 503 || !tries) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
 /** Send a request and return the JSON of its answer. */
 export async function ask(path, { method = "GET", body, signal } = {}) {
   const json = body !== undefined && !(body instanceof FormData);

@@ -2,14 +2,18 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from frostline.answers import Model, Page
 from frostline.connection import Connection
-from frostline.errors import Broken, Unreadable
+from frostline.errors import Broken, Unavailable, Unreadable
 from frostline.paths import segment, wanted
+
+EXPORT_SECONDS = 20.0
+"""How long a model that was just registered may take to be able to predict."""
 
 
 class Models:
@@ -33,13 +37,22 @@ class Models:
     ) -> Mapping[str, Any]:
         """Return what a model says about rows in the form of its data set.
 
-        `form` says what they are: ``rows`` of a table, ``arrays`` or ``images``.
+        `form` says what they are: ``rows`` of a table, ``arrays`` or ``images``. A
+        model that was registered just now is waited for.
         """
         path = f"{self._path(model)}/predict"
-        found: Mapping[str, Any] = self._connection.json(
-            "POST", path, json={form: rows}
-        )
-        return found
+        deadline = time.monotonic() + EXPORT_SECONDS
+        while True:
+            try:
+                found: Mapping[str, Any] = self._connection.json(
+                    "POST", path, json={form: rows}
+                )
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return found
 
     def update(self, model: str, **changes: Any) -> Model:
         """Change a model's tags or description."""
