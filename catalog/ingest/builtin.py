@@ -17,14 +17,14 @@ def read(name: str, target: str | None, draft: Draft) -> None:
     integer `label`. The others become one number column per feature; classes are a
     category `label`, the progression of diabetes the number `target`.
     """
-    from sklearn import datasets  # noqa: PLC0415 - a second that only this needs
-
     if name not in NAMES:
         raise refuse(
             "unknown_builtin",
             f"there is no builtin data set {name!r}",
             "the names are " + ", ".join(f"sklearn:{n}" for n in NAMES),
         )
+    from sklearn import datasets  # noqa: PLC0415 - a second that only this needs
+
     bunch: Any = getattr(datasets, f"load_{name}")()
     draft.source = "builtin"
     draft.options |= {"format": "builtin", "name": f"sklearn:{name}"}

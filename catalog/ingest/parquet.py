@@ -41,6 +41,8 @@ class Groups:
                 declared, self.metadata = file.schema_arrow, file.metadata
                 self.rows = self.metadata.num_rows
                 self._check_size(limits)
+        except MemoryError:
+            raise  # an Arrow exception, but not of the file
         except (pa.ArrowException, OSError) as error:
             raise damaged(error) from None
         names = declared.names
@@ -69,6 +71,8 @@ class Groups:
                     seen += batch.num_rows
                     columns = [_decoded(column) for column in batch.columns]
                     yield pa.record_batch(columns, schema=self.schema)
+        except MemoryError:
+            raise  # an Arrow exception, but not of the file
         except (pa.ArrowException, OSError) as error:
             raise damaged(error) from None
         if seen != self.rows:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from catalog.ingest.order import Limits
-from tests.catalog.uploads import Reader
+from tests.catalog.uploads import Reader, parquet
 
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Reader:
     return Reader(tmp_path)
-
-
-def parquet(**columns: Any) -> bytes:
-    packed = io.BytesIO()
-    pq.write_table(pa.table(columns), packed)
-    return packed.getvalue()
 
 
 def test_json_lines_keep_their_types(reader: Reader) -> None:
