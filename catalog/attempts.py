@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.claims import Claim, fence
@@ -13,6 +13,8 @@ from catalog.columns import is_word
 from catalog.tables import Attempt, Job, Metric, Outcome, Worker
 
 DAY_SECONDS = 86_400
+DEATHS_ON_HOST = 2
+"""Deaths on one host after which another one is preferred."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,8 @@ class Ending:
         return replace(self, outcome=outcome)
 
 
-def open_one(session: Session, claim: Claim, worker: str) -> None:
-    """Write down that an attempt begins."""
-    place = session.get(Worker, worker)
+def open_one(session: Session, claim: Claim, worker: str, place: Worker | None) -> None:
+    """Write down that an attempt begins, and at which place if that is known."""
     session.add(
         Attempt(
             job_id=claim.job_id,
@@ -67,6 +68,7 @@ def started(
             fingerprint=None if fingerprint is None else dict(fingerprint),
             exact=exact,
         )
+        .execution_options(synchronize_session=False)
     )
 
 
@@ -94,7 +96,7 @@ def close(session: Session, job: Job, ending: Ending) -> Attempt:
             step=max(job.step, told or 0),
         )
         .returning(Attempt)
-        .execution_options(populate_existing=True)
+        .execution_options(populate_existing=True, synchronize_session=False)
     ).one()
 
 
@@ -108,6 +110,22 @@ def of_job(session: Session, job_id: str) -> Sequence[Attempt]:
 def seconds(session: Session, job_id: str) -> float:
     """Return how long the ended attempts of a job ran."""
     return sum(one.seconds for one in of_job(session, job_id))
+
+
+def died_often_on(host: str) -> ColumnElement[bool]:
+    """Return the condition that two attempts of a job died on a host."""
+    deaths = (
+        select(func.count())
+        .select_from(Attempt)
+        .where(
+            Attempt.job_id == Job.id,
+            Attempt.host == host,
+            is_word(Attempt.outcome, Outcome.CRASHED, Outcome.LOST),
+        )
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    return deaths >= DEATHS_ON_HOST
 
 
 def deaths_today(session: Session, job_id: str) -> int:

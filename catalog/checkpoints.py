@@ -70,6 +70,7 @@ def mark_broken(session: Session, job_id: str, folder: str) -> None:
         update(Checkpoint)
         .where(Checkpoint.job_id == job_id, Checkpoint.folder == folder)
         .values(state=CheckpointState.BROKEN)
+        .execution_options(synchronize_session=False)
     )
 
 
@@ -88,10 +89,12 @@ def deleting(session: Session, limit: int = 100) -> list[str]:
 def forget(session: Session, folders: Sequence[str]) -> None:
     """Remove the rows of checkpoints whose files are gone."""
     session.execute(
-        delete(Checkpoint).where(
+        delete(Checkpoint)
+        .where(
             Checkpoint.folder.in_(folders),
             is_word(Checkpoint.state, CheckpointState.DELETING),
         )
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -131,19 +131,7 @@ class Job(Base):
         CheckConstraint(
             "(status = 'failed') = (reason IS NOT NULL)", name="reason_when_failed"
         ),
-        Index(
-            "jobs_queue",
-            text("priority DESC"),
-            "id",
-            postgresql_where=text("status = 'queued'"),
-            sqlite_where=text("status = 'queued'"),
-        ),
-        Index(
-            "jobs_running",
-            "id",
-            postgresql_where=text("status = 'running'"),
-            sqlite_where=text("status = 'running'"),
-        ),
+        Index("jobs_queue", "status", text("priority DESC"), "id"),
         Index("jobs_by_status", "status", "id"),
         Index("jobs_by_name", "name", "id"),
         Index("jobs_by_created_at", "created_at"),
@@ -282,7 +270,7 @@ class Metric(Base):
             "name",
             unique=True,
             postgresql_where=text("NOT archived"),
-            sqlite_where=text("NOT archived"),
+            sqlite_where=text("archived = 0"),
         ),
     )
 

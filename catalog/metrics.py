@@ -71,6 +71,7 @@ def archive(session: Session, job_id: str, beyond_step: int) -> None:
         update(Metric)
         .where(Metric.job_id == job_id, ~Metric.archived, Metric.step > beyond_step)
         .values(archived=True)
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -24,10 +24,11 @@ def claim(session: Session, worker: str) -> Claim | None:
     Values measured beyond the checkpoint that it goes on from are archived here, so
     they are measured again exactly once.
     """
+    place = session.get(Worker, worker)
     job = session.scalar(
         update(Job)
         .where(
-            Job.id == _first_fitting(session, worker).scalar_subquery(),
+            Job.id == _first_fitting(session, place).scalar_subquery(),
             is_word(Job.status, Status.QUEUED),
         )
         .values(
@@ -46,7 +47,7 @@ def claim(session: Session, worker: str) -> Claim | None:
     taken = _claim_of(session, job, checkpoint)
     metrics.archive(session, job.id, -1 if checkpoint is None else checkpoint.step)
     _start_clock(session, taken, job)
-    attempts.open_one(session, taken, worker)
+    attempts.open_one(session, taken, worker, place)
     told = {"status": Status.RUNNING, "worker": worker, "step": taken.checkpoint_step}
     events.add(session, job.id, "status", told, job.attempt)
     return taken
@@ -66,6 +67,8 @@ def wake(session: Session, limit: int = 20) -> list[str]:
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+    if not chosen:
+        return []
     # In one statement PostgreSQL may run the query, and its limit, more than once.
     session.execute(
         update(Job)
@@ -93,8 +96,7 @@ def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
     return {row.id: row.place for row in rows}
 
 
-def _first_fitting(session: Session, worker: str) -> Select[str]:
-    place = session.get(Worker, worker)
+def _first_fitting(session: Session, place: Worker | None) -> Select[str]:
     query = select(Job.id).where(
         is_word(Job.status, Status.QUEUED),
         is_word(Job.desired, Desired.RUN),
@@ -103,11 +105,26 @@ def _first_fitting(session: Session, worker: str) -> Select[str]:
     if place is not None:
         kind = place.device.partition(":")[0]
         query = query.where(or_(Job.device.is_(None), Job.device == kind))
+        if _elsewhere(session, place):
+            query = query.where(~attempts.died_often_on(place.host))
     return (
         query.order_by(Job.priority.desc(), Job.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=Job)
     )
+
+
+def _elsewhere(session: Session, place: Worker) -> bool:
+    """Say whether a worker of the same kind of device lives on another host."""
+    kind = place.device.partition(":")[0]
+    found = select(Worker.name).where(
+        Worker.host != place.host,
+        or_(Worker.device == kind, Worker.device.startswith(f"{kind}:")),
+        Worker.retired_at.is_(None),
+        ~Worker.draining,
+        Worker.heartbeat_at > now(-settings().lease_seconds),
+    )
+    return session.scalar(found.limit(1)) is not None
 
 
 def _claim_of(session: Session, job: Job, checkpoint: Checkpoint | None) -> Claim:

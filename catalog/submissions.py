@@ -174,6 +174,8 @@ def _hold(session: Session, submission: Submission) -> None:
     if dataset is None:
         raise NotFound("dataset", submission.dataset_id)
     wanted = sorted({source["id"] for source in submission.sources})
+    if not wanted:
+        return
     found = session.scalars(
         select(Model.id)
         .where(Model.id.in_(wanted), Model.deleted_at.is_(None))

@@ -197,10 +197,7 @@ def _create_jobs() -> None:
     op.create_index("jobs_by_parent", "jobs", ["parent"])
     op.create_index("jobs_by_status", "jobs", ["status", "id"])
     _gin("jobs_by_tag", "jobs", "tags")
-    _partial(
-        "jobs_queue", "jobs", [sa.text("priority DESC"), "id"], "status = 'queued'"
-    )
-    _partial("jobs_running", "jobs", ["id"], "status = 'running'")
+    op.create_index("jobs_queue", "jobs", ["status", sa.text("priority DESC"), "id"])
 
 
 def _create_attempts() -> None:
@@ -319,10 +316,11 @@ def _create_metrics() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="metrics_job_id_fk"),
         sa.PrimaryKeyConstraint("id", name="metrics_pk"),
     )
-    _partial(
+    op.create_index(
         "metrics_live",
         "metrics",
         ["job_id", "step", "name"],
-        "NOT archived",
         unique=True,
+        postgresql_where=sa.text("NOT archived"),
+        sqlite_where=sa.text("archived = 0"),
     )

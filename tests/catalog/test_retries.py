@@ -155,6 +155,25 @@ def test_yesterdays_restarts_are_forgiven(
     assert books.job(job_id).status is Status.QUEUED
 
 
+def test_a_host_where_a_job_died_twice_is_left_out_while_there_is_another(
+    books: Books,
+) -> None:
+    books.work("lab-1", host="bad")
+    books.work("lab-2", host="good")
+    books.submit()
+    for step in (1, 2):
+        _crash(books.claim("lab-1"), step=step)
+        books.pass_time(30)
+        with transaction() as session:
+            workers.beat(session, "lab-2")
+
+    refused = books.try_claim("lab-1")
+    books.pass_time(61)  # now nobody else is there
+
+    assert refused is None
+    assert books.claim("lab-1").attempt == 3
+
+
 @pytest.mark.parametrize("cause", ["drain", "pause"])
 def test_giving_back_on_purpose_counts_for_nothing(books: Books, cause: str) -> None:
     job_id = books.submit()
