@@ -86,7 +86,7 @@ export function technique(label, family, changed, { first = "", main = [] } = {}
   }
   draw();
   return {
-    node: el("div", {}, el("div", { class: "field" }, el("label", { for: id }, label), chosen), place),
+    node: el("div", {}, el("div", { class: "field alone" }, el("label", { for: id }, label), chosen), place),
     fill(values) {
       for (const { field, node } of inputs) {
         const found = values[field.name];

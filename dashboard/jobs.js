@@ -35,7 +35,7 @@ export async function enter(page, _, signal) {
 function rows(jobs) {
   return table("Jobs, newest first", ["Name", "Status", "Progress", "Model", "Made"], jobs.map((job) => [
     jobLink(job.id, job.name), status(job.status), progress(job),
-    job.model ? modelLink(job.model) : "", time(job.created_at),
+    job.model ? modelLink(job.model, "model") : "", time(job.created_at),
   ]), "No job yet.");
 }
 

@@ -91,23 +91,23 @@ export async function enter(page, source, signal) {
       el("button", { class: "primary" }, "Train")),
     answer));
 
-  const begun = source ? await beginning(source, signal) : {};
+  const begun = source ? await beginning(source, datasets, signal) : {};
   for (const layer of begun.layers ?? [{ kind: "dense", units: 100 }, { kind: "dense", units: 100 }]) addLayer(layer);
   set(reused, begun.model);
   set(which, begun.which);
   set(frozen, begun.which);
-  set(dataset, begun.dataset);
+  set(dataset, begun.dataset && `${begun.dataset.name}@${begun.dataset.version}`);
   changed();
 }
 
 /** The network of a model, to begin with when its layers are to be reused. */
-async function beginning(id, signal) {
+async function beginning(id, datasets, signal) {
   const model = await ask(`/v1/models/${encodeURIComponent(id)}`, { signal });
   const job = model.job ? await ask(`/v1/jobs/${encodeURIComponent(model.job)}`, { signal }) : null;
   const names = (model.layers ?? []).filter((one) => one.parameters > 0 && one.name !== "output").map((one) => one.name);
   return {
     model: `${model.name}@${model.version}`, which: names.join("|"),
-    layers: job?.spec?.network?.layers, dataset: job?.spec?.dataset?.id,
+    layers: job?.spec?.network?.layers, dataset: datasets.find((one) => one.id === model.dataset),
   };
 }
 
