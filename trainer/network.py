@@ -73,7 +73,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of a batch."""
-        return self._run(list(self.inputs), {INPUT: x})[self.output]
+        return self._run(list(self.inputs), {INPUT: x}, [self.output])[self.output]
 
     def cut(self, frozen: frozenset[str] | set[str]) -> Cut:
         """Divide the network below its first layers that learn.
@@ -98,12 +98,12 @@ class Network(nn.Module):
 
     def run_below(self, cut: Cut, x: Tensor) -> dict[str, Tensor]:
         """Return the boundary's values for a batch of inputs."""
-        values = self._run(cut.below, {INPUT: x})
+        values = self._run(cut.below, {INPUT: x}, cut.boundary)
         return {name: values[name] for name in cut.boundary}
 
     def run_above(self, cut: Cut, values: Mapping[str, Tensor]) -> Tensor:
         """Return the outputs of a batch from the boundary's values."""
-        return self._run(cut.above, dict(values))[self.output]
+        return self._run(cut.above, dict(values), [self.output])[self.output]
 
     def _needed(self, fixed: set[str], boundary: Sequence[str]) -> tuple[str, ...]:
         """Return the fixed layers that the boundary depends on, in order."""
@@ -114,9 +114,21 @@ class Network(nn.Module):
         return tuple(r.name for r in self.rows if r.name in needed & fixed)
 
     def _run(
-        self, names: Sequence[str], values: dict[str, Tensor]
+        self,
+        names: Sequence[str],
+        values: dict[str, Tensor],
+        wanted: Sequence[str],
     ) -> dict[str, Tensor]:
+        """Compute layers in order; return at least the `wanted` values.
+
+        Any other value is let go with the last layer that takes it: in evaluation
+        that is the difference between one layer's outputs in memory and all of them.
+        """
+        last = {taken: name for name in names for taken in self.inputs[name]}
         for name in names:
             inputs = [values[taken] for taken in self.inputs[name]]
+            for taken in self.inputs[name]:
+                if last[taken] == name and taken not in wanted:
+                    values.pop(taken, None)
             values[name] = self.layers[name](*inputs)
         return values
