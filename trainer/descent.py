@@ -5,10 +5,12 @@ Nothing in a step waits for the device.
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from trainer.errors import NothingLearns
 from trainer.spec.layers import OUTPUT
@@ -46,7 +48,10 @@ class Descent:
         self.learning = [p for p in network.parameters() if p.requires_grad]
         if not self.learning:
             raise NothingLearns
+        leave_compiler_out()
         self.optimizer = recipe.optimizer.build(self.learning)
+        # as the class defines it: what torch wraps it in serves profilers and compilers
+        self._update: Callable[[Optimizer], object] = unwrap(type(self.optimizer).step)
         self.weights: list[Tensor] = [p for p in self.learning if p.ndim >= MATRIX]
         self.hidden = list(_hidden_weights(network))
 
@@ -59,7 +64,8 @@ class Descent:
         self.recipe.gradient_clipping.clip(self.learning)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.optimizer.step()
+        with torch.no_grad():
+            self._update(self.optimizer)
         for parameter in self.learning:
             parameter.grad = None
         self._limit()
@@ -134,6 +140,18 @@ class Descent:
             memory.setdefault(int(parameter), {}).update(values)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+
+
+def leave_compiler_out() -> None:
+    """Keep torch from importing its compiler as soon as an optimizer is made.
+
+    That would take a second of every trainer's start. torch notes on some methods that
+    they were exempted from compilation; here the note is made without the import. A
+    version of torch that keeps no such note starts slower, and that is all.
+    """
+    for name in ("add_param_group", "state_dict", "load_state_dict"):
+        method = unwrap(getattr(Optimizer, name))
+        vars(method).setdefault("__dynamo_disable", method)
 
 
 def _parts(rows: int, size: int) -> Iterator[slice]:
