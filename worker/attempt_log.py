@@ -4,6 +4,8 @@ A trainer may write a gigabyte. The file keeps the beginning and, because a cras
 told at the end, the last lines too; what was dropped between is counted.
 """
 
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Self
 
@@ -14,8 +16,10 @@ class AttemptLog:
     """Writes ``log.txt`` of one attempt, at most `limit` bytes and a tail."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        self._file: FileIO | None = None
+        with suppress(OSError):  # a full disk must not end the training
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = FileIO(path, "ab")
         self._left = limit - TAIL
         self._tail = bytearray()
         self._dropped = 0
@@ -46,12 +50,14 @@ class AttemptLog:
         if self._dropped:
             self._put(f"\n[worker] {self._dropped} bytes dropped here\n".encode())
         self._put(bytes(self._tail))
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _put(self, piece: bytes) -> None:
         try:
-            self._file.write(piece)
-        except OSError:  # a full disk must not end the training
+            if self._file is not None:
+                self._file.write(piece)
+        except OSError:
             self._dropped += len(piece)
 
     def __enter__(self) -> Self:

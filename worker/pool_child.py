@@ -6,6 +6,7 @@ that job before it takes another.
 """
 
 import logging
+import time
 
 from catalog import folders, jobs, models, workers
 from catalog.claims import Claim
@@ -24,6 +25,8 @@ from worker.supervise import Supervision
 
 log = logging.getLogger(__name__)
 
+CLAIM_SECONDS = 60.0
+"""How long one hint is tried while the database is away; the sweep sends another."""
 LAST_EXPORT_SECONDS = 5.0
 """How long a draining worker waits for graphs: the sweep asks for them again."""
 
@@ -103,12 +106,16 @@ class PoolChild:
             )
 
     def _claim(self) -> Claim | None:
-        try:
-            with transaction() as session:
-                return jobs.claim(session, self._settings.worker_name)
-        except DatabaseUnavailable as away:
-            log.warning("cannot look: %s", away)
-            return None
+        """Take the best job; wait a while for a database that does not answer."""
+        until = time.monotonic() + CLAIM_SECONDS
+        while not self._flags.draining and time.monotonic() < until:
+            try:
+                with transaction() as session:
+                    return jobs.claim(session, self._settings.worker_name)
+            except DatabaseUnavailable as away:
+                log.warning("cannot look: %s", away)
+                time.sleep(1)
+        return None
 
     def _release(self) -> bool:
         """Free the jobs of the child before this one, once; False if it must wait."""

@@ -80,6 +80,7 @@ class Supervision:
         self._pace = Pace(settings.stall_seconds)
         self._hearing = Hearing(trainer, self.record, self._pace, self.log)
         self._readback = Readback()
+        self._is_ordered = False
         self._began_at = time.monotonic()
         self._memory_kills = out_of_memory_kills()
         self._meanwhile: Callable[[], None] | None = meanwhile
@@ -130,9 +131,10 @@ class Supervision:
         )
 
     def _give_order(self, checkpoint: str | None) -> None:
-        self.trainer.say(
-            order_for(self.claim, checkpoint, self._settings, self._device)
-        )
+        if self._wish is None:
+            self._is_ordered = True
+            order = order_for(self.claim, checkpoint, self._settings, self._device)
+            self.trainer.say(order)
 
     def _break(self, found: Exception) -> None:
         """Give up on the checkpoint: the next claim starts from the one before it."""
@@ -240,13 +242,20 @@ class Supervision:
             return
         elif wants_stop:
             self._ask(Wish.STOP, self._settings.drain_seconds)
-            self.trainer.say({"command": "stop"})
+            self._stop()
         elif self._pace.has_stalled:
             self._ask(Wish.ABORT, STACK_SECONDS)
             self.trainer.abort()
         elif self.record.wants_checkpoint:
             self.record.wants_checkpoint = False
             self.trainer.say({"command": "checkpoint"})
+
+    def _stop(self) -> None:
+        """Have the trainer write a checkpoint and end; without an order just end it."""
+        if self._is_ordered:
+            self.trainer.say({"command": "stop"})
+        else:
+            self.trainer.kill()
 
     def _use_the_time(self) -> None:
         """Warm the next trainer once this one needs no more help to get going."""

@@ -7,6 +7,7 @@ with it, and dies with the worker's pool child (it asks the kernel for that itse
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -39,7 +40,7 @@ class TrainerProcess:
             start_new_session=True,
             bufsize=0,
             # The trainer asks for this too, once it has imported what it needs.
-            preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
+            preexec_fn=lambda: _bind(parent),  # noqa: PLW1509
         )
         for descriptor in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
@@ -152,6 +153,12 @@ class TrainerProcess:
         """Let the trainer run on while a write to the database takes a second."""
         with suppress(OSError):
             fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _bind(parent: int) -> None:
+    """Tie a new process to its parent's life, and keep its memory out of core files."""
+    die_with_parent(parent)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _read(descriptor: int) -> bytes | None:

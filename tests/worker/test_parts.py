@@ -222,3 +222,15 @@ def test_flags_are_seen_across_a_fork() -> None:
     assert flags.job_id == "job_x"
     flags.hold(None)
     assert flags.job_id is None
+
+
+def test_a_log_on_a_full_disk_raises_nothing() -> None:
+    with AttemptLog(Path("/dev/full"), TAIL + 1000) as log:
+        log.say("nobody will read this")
+
+
+def test_a_log_that_cannot_be_opened_raises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a1").write_text("")
+
+    with AttemptLog(tmp_path / "a1" / "log.txt", TAIL + 1000) as log:
+        log.say("nobody will read this")
