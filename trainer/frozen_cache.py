@@ -137,7 +137,8 @@ class FrozenCache:
             if (entry := self.find(key)) is not None:
                 return entry, True
             entry = self._fill(key, rows, compute())
-        self.make_room(keep=key)
+        with suppress(OSError):  # the folder was deleted meanwhile
+            self.make_room(keep=key)
         return entry, False
 
     def make_room(self, keep: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,43 @@ def test_outputs_too_large_for_both_are_done_without(
 
     assert outputs.cut.boundary == ("input",)
     assert "more than the cache may hold" in str(outputs.report()["reason"])
+
+
+class Deleting:
+    """Rows during whose reading somebody deletes the cache's folder."""
+
+    def __init__(self, x: Tensor, folder: Path) -> None:
+        self.x, self.folder = x, folder
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        if rows.start:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return self.x[rows]
+
+
+def test_deleting_the_cache_while_it_is_filled_costs_the_job_nothing(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "cache"
+    held = Frozen(network(DENSE), {"hidden1"})
+    rows = Deleting(examples(1100)[0], folder)
+
+    outputs = FrozenOutputs(
+        held,
+        {"train": (rows, "train rows")},
+        dataset="d",
+        preprocessing="p",
+        device=CPU,
+        cache=FrozenCache(folder, GIBIBYTE),
+    )
+    values = outputs.of("train")
+    folder.mkdir(exist_ok=True)
+
+    assert same(values, kept(held, "off").of("train"))
+    assert same(outputs.of("train"), values)
 
 
 def test_a_cache_that_cannot_be_written_costs_the_job_nothing(tmp_path: Path) -> None:
