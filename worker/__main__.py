@@ -4,7 +4,7 @@ import os
 import sys
 
 from worker.device import NoSuchDevice, choose
-from worker.queue import EXPORT, LOOK_QUEUES
+from worker.names import EXPORT, LOOK_QUEUES
 from worker.settings import settings
 
 

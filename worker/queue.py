@@ -17,12 +17,8 @@ from typing import Any, Final
 from celery import Celery
 from kombu import Connection, Exchange, Queue
 
+from worker.names import EXPORT, LOOK, LOOK_QUEUES
 from worker.settings import settings
-
-LOOK: Final = "look"
-EXPORT: Final = "export"
-LOOK_QUEUES: Final = {"cpu": "look.cpu", "cuda": "look.cuda"}
-"""One queue per kind of device: workers of other kinds never see each other's hints."""
 
 SEND_SECONDS: Final = 2.0
 ENOUGH_HINTS: Final = 256

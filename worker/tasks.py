@@ -20,10 +20,11 @@ from celery import signals
 from worker.device import NoSuchDevice, choose
 from worker.flags import SharedFlags
 from worker.incarnation import Incarnation, NameIsAlive
+from worker.names import EXPORT, LOOK
 from worker.pool_child import PoolChild
 from worker.processes import adopt_orphans, die_with_parent
 from worker.pulse import Pulse
-from worker.queue import EXPORT, LOOK, celery_app, send
+from worker.queue import celery_app, send
 from worker.settings import settings
 
 log = logging.getLogger(__name__)

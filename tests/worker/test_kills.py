@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from catalog import workers
+from catalog import checkpoints, workers
 from catalog.session import reading
 from catalog.tables import Outcome
 from tests.worker.conftest import PATIENCE, House, alive, wait_for
@@ -118,6 +118,30 @@ def test_a_worker_whose_gpu_is_not_there_refuses_to_start(house: House) -> None:
 
     assert process.wait(20) != 0
     assert "device 'cuda:7' was asked for" in house.log()
+
+
+def test_a_job_whose_newest_checkpoint_was_damaged_goes_on_from_the_one_before(
+    house: House,
+) -> None:
+    process = house.ready()
+    job_id = house.add(steps=200, step_seconds=0.02, checkpoint_every=10)
+    house.reached(job_id, 25)
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    with reading() as session:
+        newest, before, *_ = checkpoints.of_job(session, job_id)
+    state = house.folder / "data" / newest.folder / "state.json"
+    content = bytearray(state.read_bytes())
+    content[20] ^= 1
+    state.write_bytes(content)
+
+    house.start()
+
+    job = house.ended(job_id)
+    (told,) = house.events(job_id, "checkpoint_broken")
+    assert f"checkpoint at step {newest.step} is broken" in told["error"]
+    assert house.attempt(job_id, job.attempt).resumed_step == before.step
+    house.books_are_in_order(job_id, steps=200)
 
 
 @pytest.mark.parametrize("round_", range(2))

@@ -55,6 +55,20 @@ def test_a_job_whose_hint_is_lost_is_found_by_the_sweep(lodge: House) -> None:
     lodge.books_are_in_order(job_id, steps=3)
 
 
+def test_a_broker_that_forgets_everything_loses_no_job(
+    lodge: House, redis_server: Redis
+) -> None:
+    running = lodge.add(steps=100, step_seconds=0.01)
+    lodge.reached(running, 3)
+    waiting = lodge.add(steps=3)
+
+    redis_server.empty()
+
+    lodge.ended(running)
+    lodge.ended(waiting)
+    assert lodge.job(running).attempt == lodge.job(waiting).attempt == 1
+
+
 def test_a_hint_for_a_job_that_is_not_there_does_no_harm(lodge: House) -> None:
     for forged in ("job_unknown", "", "'; DROP TABLE jobs", "x" * 10_000):
         assert queue.send(forged)
