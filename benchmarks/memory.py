@@ -4,7 +4,7 @@ Each network is trained for a few steps by a process of its own, as a worker wou
 it; its peak resident memory is read from the kernel after the result. The estimate has
 to lie within 25 % of the peak and never more than 10 % below it.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py [NETWORK ...]
 """
 
 import json
@@ -138,7 +138,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         schemas = {kind: store(root / kind, kind) for kind in SHAPES}
-        for name, (kind, layers, training) in NETWORKS.items():
+        for name in sys.argv[1:] or NETWORKS:
+            kind, layers, training = NETWORKS[name]
             raw = {
                 "name": "memory",
                 "dataset": {"id": kind},

@@ -17,7 +17,7 @@ from trainer.spec.training import EarlyStopping, Training
 FLOAT = 4
 """Bytes of a float32."""
 
-PROCESS_BYTES = 390 * 2**20
+PROCESS_BYTES = 270 * 2**20
 """Resident memory of a trainer process with torch loaded and nothing to do."""
 
 ROWS_AT_ONCE = 1024
