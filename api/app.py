@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("frostline"),
         lifespan=_lifespan,
         redirect_slashes=False,
-        responses=problems(500),
+        responses=problems(400, 500),
     )
     telemetry = Telemetry()
     app.state.settings = allowed

@@ -14,6 +14,9 @@ from catalog import session as catalog_session
 from catalog.settings import settings as catalog_settings
 from tests.api.lab import Lab, faults, problem, serving
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What is refused before a database is asked is the same on both."""
+
 JSON = {"Content-Type": "application/json"}
 YAML = {"Content-Type": "application/yaml"}
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -164,7 +167,7 @@ def test_a_wrong_method_is_told_the_right_ones(lab: Lab) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ü"])
 def test_a_malformed_key_is_refused(lab: Lab, key: str) -> None:
-    headers = {"Idempotency-Key": key.encode("latin-1")}
+    headers = {b"Idempotency-Key": key.encode("latin-1")}
 
     answer = lab.client.post("/v1/jobs", json=lab.spec(), headers=headers)
 
@@ -212,7 +215,6 @@ def test_a_database_that_is_away_is_a_503(
     assert "frostline_database_up 0.0" in lab.client.get("/metrics").text
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_full_disk_is_a_507_and_leaves_nothing(lab: Lab) -> None:
     catalog_session.dispose()
 
