@@ -232,15 +232,14 @@ def _examples(
     """Put one purpose's rows where training takes them from."""
     device = outputs.device
     answers = targets.of(rows.rows, target_names(resolution))
-    wanted = (
-        rows.whole(device).flatten(1)
-        if answers is None
-        else torch.from_numpy(answers).to(device)
-    )
+    if answers is None:  # the input is to be given back
+        whole = rows[:].to(device)
+        return Examples(lambda: {INPUT: whole}, whole.flatten(1))
+    wanted = torch.from_numpy(answers).to(device)
     if not outputs.applies:
-        return Examples(lambda: {INPUT: rows.whole(device)}, wanted)
+        return Examples(lambda: {INPUT: rows.held(device)}, wanted)
     if not outputs.keeps and purpose == "train":
-        rows.whole(torch.device("cpu"))  # converted once, not in every epoch
+        rows.held(torch.device("cpu"))  # read once, not in every epoch
     return Examples(lambda: outputs.of(purpose), wanted)
 
 

@@ -70,6 +70,12 @@ class Preprocessing:
         """Return the shape of one row of the input."""
         return self.description.shape
 
+    @property
+    def only_divides(self) -> bool:
+        """Return whether 8-bit images are divided by 255 and nothing else is done."""
+        kind = self.description.columns[0].kind
+        return kind == "image" and not self.description.standardized
+
     @classmethod
     def fit(
         cls,
