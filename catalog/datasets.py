@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ from catalog.tables import TERMINAL, Dataset, Job, Model
 from trainer.spec.schema import Schema
 
 LARGEST_VERSION = 2**31 - 1
+ORPHAN_SECONDS = 86_400
+"""Age at which content that no row refers to is removed."""
 
 
 @contextmanager
@@ -51,7 +54,8 @@ def staging() -> Iterator[Path]:
 def publish(name: str, folder: Path, answer: Answer) -> Dataset:
     """Enter what was ingested in `folder` as the next version of a name."""
     assert answer.sha256 is not None
-    place = folders.absolute(folders.dataset(answer.sha256))
+    relative = folders.dataset(answer.sha256)
+    place = folders.absolute(relative)
     staged = folder / "dataset"
     schema = Schema.model_validate_json((staged / "dataset.json").read_bytes())
     with _publishing():
@@ -63,7 +67,7 @@ def publish(name: str, folder: Path, answer: Answer) -> Dataset:
             with transaction() as session:
                 return _add(session, name, answer, schema)
         except BaseException:
-            if fresh and not _is_referred_to(answer.sha256):
+            if fresh and not _is_referred_to(relative):
                 shutil.rmtree(place, ignore_errors=True)
             raise
 
@@ -123,7 +127,7 @@ def remove(reference: str, *, force: bool = False) -> None:
             if users and not force:
                 raise InUse("data set", f"{row.name}@{row.version}", users)
             row.deleted_at = session.scalar(select(now()))
-        if not _is_referred_to(row.sha256):
+        if not _is_referred_to(row.folder):
             _remove_folder(folders.absolute(row.folder))
 
 
@@ -147,7 +151,7 @@ def preview_file(row: Dataset) -> Path:
 
 
 def remove_leftovers() -> None:
-    """Remove what processes that were killed left: uploads, content without a row."""
+    """Remove what killed processes left: uploads, and old content without a row."""
     uploads = settings().folder / "uploads"
     for lock in uploads.glob("*.lock"):
         with suppress(BlockingIOError), _locked(lock, wait=False):
@@ -155,7 +159,8 @@ def remove_leftovers() -> None:
             lock.unlink(missing_ok=True)
     with _publishing():
         for place in (settings().folder / "datasets").glob("*/"):
-            if not _is_referred_to(place.name):
+            old = place.stat().st_mtime < time.time() - ORPHAN_SECONDS
+            if old and not _is_referred_to(folders.dataset(place.name)):
                 _remove_folder(place)
 
 
@@ -179,10 +184,10 @@ def _add(session: Session, name: str, answer: Answer, schema: Schema) -> Dataset
     return row
 
 
-def _is_referred_to(sha256: str) -> bool:
+def _is_referred_to(folder: str) -> bool:
     with reading() as session:
         query = select(Dataset.id).where(
-            Dataset.sha256 == sha256, Dataset.deleted_at.is_(None)
+            Dataset.folder == folder, Dataset.deleted_at.is_(None)
         )
         return session.scalar(query.limit(1)) is not None
 

@@ -20,7 +20,7 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from catalog import checkpoints, folders, jobs, queue
+from catalog import checkpoints, datasets, folders, jobs, queue
 from catalog.clock import now
 from catalog.columns import is_word
 from catalog.session import reading, transaction
@@ -91,6 +91,7 @@ def run(interval_seconds: float = 5.0) -> Swept:
     if swept.folders:
         remove_checkpoints(swept.folders)
     if swept.cleaning:
+        datasets.remove_leftovers()
         for orphan in orphans():
             shutil.rmtree(orphan, ignore_errors=True)
     return swept
