@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import time
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -146,8 +147,10 @@ def chunk_rows(network: Network, cut: Cut, device: torch.device) -> int:
 
 def chunks(
     network: Network, cut: Cut, rows: Rows, device: torch.device, chunk: int
-) -> Iterator[dict[str, Tensor]]:
-    """Yield the outputs at the cut of fixed runs of rows, in the rows' order.
+) -> Iterator[tuple[dict[str, Tensor], float]]:
+    """Yield the outputs at the cut of fixed runs of rows, and the seconds they took.
+
+    Rows come in their own order; reading and converting them is not in the seconds.
 
     This one function fills the cache and recomputes what is not kept, so both give
     the same bits. Layers below the cut are put to sleep for good: none of them ever
@@ -156,15 +159,18 @@ def chunks(
     for name in cut.below:
         network.layers[name].eval()
     for start in range(0, len(rows), chunk):
+        x = rows[start : start + chunk].to(device)
+        started = time.perf_counter()
         with torch.no_grad():
-            values = network.run_below(cut, rows[start : start + chunk].to(device))
-        yield values
+            values = network.run_below(cut, x)
+        settle(values)
+        yield values, time.perf_counter() - started
 
 
 def features(
     network: Network, cut: Cut, rows: Rows, device: torch.device, chunk: int
-) -> dict[str, Tensor]:
-    """Return the outputs at the cut of all rows.
+) -> tuple[dict[str, Tensor], float]:
+    """Return the outputs at the cut of all rows, and the seconds they took.
 
     In evaluation mode a frozen layer is a fixed function of one example: training the
     layers above on these outputs is training the whole network. Source: Géron (2017),
@@ -174,14 +180,23 @@ def features(
         each value (rows, *shape of that layer's output), on `device`.
     """
     gathered: dict[str, Tensor] = {}
-    start = 0
-    for values in chunks(network, cut, rows, device, chunk):
+    start, seconds = 0, 0.0
+    for values, took in chunks(network, cut, rows, device, chunk):
         for name, value in values.items():
             if name not in gathered:
                 gathered[name] = value.new_empty((len(rows), *value.shape[1:]))
             gathered[name][start : start + len(value)] = value
         start += chunk
-    return gathered
+        seconds += took
+    return gathered, seconds
+
+
+def settle(values: Mapping[str, Tensor]) -> None:
+    """Wait until the device has computed the values, so that the clock is honest."""
+    for value in values.values():
+        if value.device.type == "cuda":
+            torch.cuda.synchronize(value.device)
+            return
 
 
 def layers_sha256(network: Network, cut: Cut) -> str:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    Chunks = Iterable[tuple[dict[str, Tensor], float]]
+    """Outputs of one run of rows after another, and the seconds each took."""
+
 META = "meta.json"
 META_LIMIT = 2**20
 """Bytes of meta.json that are read at most."""
@@ -121,7 +124,7 @@ class FrozenCache:
         return entry
 
     def find_or_fill(
-        self, key: str, rows: int, compute: Callable[[], Iterator[dict[str, Tensor]]]
+        self, key: str, rows: int, compute: Callable[[], Chunks]
     ) -> tuple[Entry, bool]:
         """Return the entry and whether it was there already.
 
@@ -151,12 +154,12 @@ class FrozenCache:
                 total -= size
                 self._discard(folder)
 
-    def scratch(self, rows: int, chunks: Iterable[dict[str, Tensor]]) -> Entry:
+    def scratch(self, rows: int, chunks: Chunks) -> Entry:
         """Keep outputs on disk, under no key, for as long as they are in use."""
         with self._written("scratch", rows, chunks) as (_, entry):
             return entry
 
-    def _fill(self, key: str, rows: int, chunks: Iterable[dict[str, Tensor]]) -> Entry:
+    def _fill(self, key: str, rows: int, chunks: Chunks) -> Entry:
         with self._written(key, rows, chunks) as (folder, entry):
             with suppress(OSError):  # somebody else was first; theirs is as good
                 folder.rename(self.root / key)
@@ -164,7 +167,7 @@ class FrozenCache:
 
     @contextmanager
     def _written(
-        self, key: str, rows: int, chunks: Iterable[dict[str, Tensor]]
+        self, key: str, rows: int, chunks: Chunks
     ) -> Iterator[tuple[Path, Entry]]:
         """Write an entry where nobody looks; it is gone afterwards unless renamed.
 
@@ -222,19 +225,15 @@ class FrozenCache:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _write(
-    folder: Path, rows: int, chunks: Iterable[dict[str, Tensor]]
-) -> dict[str, Any]:
+def _write(folder: Path, rows: int, chunks: Chunks) -> dict[str, Any]:
     """Write one array per layer, chunk by chunk; return the entry's description."""
     arrays: dict[str, dict[str, Any]] = {}
     digests: list[Any] = []
     forward_seconds = 0.0
     with ExitStack() as stack:
         files: list[BinaryIO] = []
-        started = time.perf_counter()
-        for values in chunks:
-            settle(values)
-            forward_seconds += time.perf_counter() - started
+        for values, seconds in chunks:
+            forward_seconds += seconds
             for number, (name, value) in enumerate(values.items()):
                 array = _array(value)
                 if name not in arrays:
@@ -246,7 +245,6 @@ def _write(
                     digests.append(hashlib.sha256(usedforsecurity=False))
                 files[number].write(array.data)
                 digests[number].update(array.data)
-            started = time.perf_counter()
     return {
         "forward_seconds": forward_seconds,
         "arrays": [
@@ -286,14 +284,6 @@ def _mapped(key: str, folder: Path, meta: dict[str, Any]) -> Entry:
         float(meta["forward_seconds"]),
         sum(value.nbytes for value in values.values()),
     )
-
-
-def settle(values: dict[str, Tensor]) -> None:
-    """Wait until the device has computed the values, so that the clock is honest."""
-    for value in values.values():
-        if value.device.type == "cuda":
-            torch.cuda.synchronize(value.device)
-            return
 
 
 def _entries(root: Path) -> Iterator[tuple[int, int, Path]]:

@@ -22,8 +22,9 @@ from trainer.frozen import (
     features,
     layers_sha256,
     numeric_route,
+    settle,
 )
-from trainer.frozen_cache import FrozenCache, Key, settle
+from trainer.frozen_cache import FrozenCache, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -203,21 +204,18 @@ class FrozenOutputs:
 
     def _computed(self, part: Part) -> dict[str, Tensor]:
         frozen = self.frozen
-        started = time.perf_counter()
         if self.cache is None or self._size(part) <= _free(self.device) * MEMORY_SHARE:
-            values = features(
+            values, seconds = features(
                 frozen.network, frozen.cut, part.rows, self.device, self.chunk
             )
-            settle(values)
-            part.passes.append(time.perf_counter() - started)
         else:
             entry = self.cache.scratch(len(part.rows), self._chunks(part))
-            values = entry.values
-            part.passes.append(entry.forward_seconds)
+            values, seconds = entry.values, entry.forward_seconds
+        part.passes.append(seconds)
         part.bytes = sum(value.nbytes for value in values.values())
         return values
 
-    def _chunks(self, part: Part) -> Iterator[dict[str, Tensor]]:
+    def _chunks(self, part: Part) -> Iterator[tuple[dict[str, Tensor], float]]:
         frozen = self.frozen
         return chunks(frozen.network, frozen.cut, part.rows, self.device, self.chunk)
 

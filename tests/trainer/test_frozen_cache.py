@@ -40,12 +40,15 @@ def outputs(seed: int = 0, rows: int = 5) -> dict[str, Tensor]:
     }
 
 
-def chunks(values: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+Chunks = Iterator[tuple[dict[str, Tensor], float]]
+
+
+def chunks(values: dict[str, Tensor]) -> Chunks:
     for start in range(0, len(values["skip"]), 2):
-        yield {name: value[start : start + 2] for name, value in values.items()}
+        yield {name: value[start : start + 2] for name, value in values.items()}, 0.5
 
 
-def never() -> Iterator[dict[str, Tensor]]:
+def never() -> Chunks:
     raise AssertionError("the entry was computed although it was there")
 
 
@@ -71,7 +74,7 @@ def test_what_is_found_is_bit_for_bit_what_was_kept(cache: FrozenCache) -> None:
     assert all(torch.equal(found.values[n], v) for n, v in outputs().items())
     assert found.values["skip"].dtype == torch.bfloat16
     assert found.bytes == 5 * 6 * 4 + 5 * 4 * 2
-    assert found.forward_seconds == filled.forward_seconds > 0
+    assert found.forward_seconds == filled.forward_seconds == 1.5
 
 
 @pytest.mark.parametrize("name", ["0.npy", "1.npy", "meta.json"])
@@ -178,7 +181,7 @@ def test_waiting_for_another_process_is_bounded(
 
 
 def test_a_forward_pass_that_fails_leaves_nothing(cache: FrozenCache) -> None:
-    def failing() -> Iterator[dict[str, Tensor]]:
+    def failing() -> Chunks:
         yield from chunks(outputs())
         raise MemoryError
 
@@ -197,7 +200,7 @@ def compute():
     with log.open("a") as file:
         file.write("computed\\n")
     time.sleep(1)
-    yield {"hidden2": torch.arange(6.0).reshape(3, 2)}
+    yield {"hidden2": torch.arange(6.0).reshape(3, 2)}, 1.0
 entry, was_there = FrozenCache(root, 2**30).find_or_fill("k", 3, compute)
 print(was_there, entry.values["hidden2"].sum().item())
 """

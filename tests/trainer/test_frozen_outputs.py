@@ -266,7 +266,7 @@ def test_outputs_too_large_for_memory_stay_on_disk(
     cache = FrozenCache(tmp_path, GIBIBYTE)
     held = Frozen(network(CONVOLUTIONAL), {"conv1"})
     chunk = chunk_rows(held.network, held.cut, CPU)
-    expected = features(held.network, held.cut, examples(1100)[0], CPU, chunk)
+    expected, _ = features(held.network, held.cut, examples(1100)[0], CPU, chunk)
     monkeypatch.setattr(frozen_outputs, "_free", lambda _: 0)
 
     assert same(kept(held, cache=cache).of("train"), expected)
