@@ -234,8 +234,11 @@ def _examples(
     answers = targets.of(rows.rows, target_names(resolution))
     if answers is None:  # the input is to be given back
         whole = rows[:].to(device)
-        return Examples(lambda: {INPUT: whole}, whole.flatten(1))
-    wanted = torch.from_numpy(answers).to(device)
+        wanted = whole.flatten(1)
+        if not outputs.applies:
+            return Examples(lambda: {INPUT: whole}, wanted)
+    else:
+        wanted = torch.from_numpy(answers).to(device)
     if not outputs.applies:
         return Examples(lambda: {INPUT: rows.held(device)}, wanted)
     if not outputs.keeps and purpose == "train":

@@ -84,8 +84,12 @@ class Examples:
         values = self.values()
         starts = range(0, len(self), rows)
         parts = (slice(start, start + rows) for start in starts)
+        device = self.targets.device  # values too large for it lie elsewhere
         return (
-            ({name: value[part] for name, value in values.items()}, self.targets[part])
+            (
+                {name: value[part].to(device) for name, value in values.items()},
+                self.targets[part],
+            )
             for part in parts
         )
 

@@ -202,3 +202,23 @@ def test_a_model_reused_twice_over_still_holds_the_first_source_s_layers(
     *_, result = trainings.carry_out(ordered, pictures(seed=11))
 
     assert all(of_source[line["tensor"]] == line["after"] for line in result["frozen"])
+
+
+def test_an_autoencoder_trains_on_kept_outputs_too(tmp_path: Path) -> None:
+    layers = [*DENSE, {"kind": "dense", "name": "decoder", "units": 8}]
+    rebuilding = {"task": "reconstruction"}
+    first = spec(layers, dataset=rebuilding, epochs=1, seed=1)
+    trainings.model(tmp_path / "source", first, pictures(seed=9))
+    entry = {"from": "source", "layers": "hidden.*", "freeze": "hidden.*"}
+
+    off, miss = (
+        job(
+            tmp_path,
+            mode,
+            spec(layers, dataset=rebuilding, reuse=[entry], frozen_cache=mode),
+        )
+        for mode in ("off", "auto")
+    )
+
+    assert [r["cache"]["result"] for r in (off, miss)] == ["off", "miss"]
+    assert sha256(tmp_path / "off") == sha256(tmp_path / "auto")
