@@ -7,7 +7,7 @@ and found by a second job. The ways take turns, and the clock is that of the pro
 so other work on the machine tells little. The last column is what the floating-point
 work left out would allow.
 
-    python benchmarks/frozen_cache.py [--rows 10000] [--epochs 10] [--rounds 3]
+    python benchmarks/frozen_cache.py [--rows 10000] [--epochs 10] [--only conv]
 """
 
 import argparse
@@ -144,7 +144,7 @@ def timed(training: Training, epochs: int) -> Timing:
 def by_hand(assembly: Assembly) -> Training:
     """Return the training that sends every batch through the frozen layers again."""
     material = assembly.training.material
-    whole = assembly.rows.whole(assembly.training.device)
+    whole = assembly.rows.held(assembly.training.device)
     examples = Examples(lambda: {INPUT: whole}, material.train.targets)
     return Training(
         replace(
@@ -223,14 +223,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="networks whose name holds this")
     options = parser.parse_args()
     data = rows(options.rows)
-    print(f"torch {torch.__version__}, one thread, {options.rows} rows, ")
+    print(f"torch {torch.__version__}, one thread, {options.rows} rows, ", end="")
     print(f"{options.epochs} epochs, median of {options.rounds} rounds")
     names = ("all trained", "by hand", "recomputed", "first job", "second job")
     print("\nsteady processor seconds per epoch; in brackets by hand / this way")
     print(f"{'':34}{'batch':>6}" + "".join(f"{name:>16}" for name in names))
-    for case in CASES:
+    for case in (case for case in CASES if options.only in case.name):
         with tempfile.TemporaryDirectory() as folder:
             source(case, Path(folder) / "source")
             rounds = [
