@@ -35,6 +35,8 @@ FAMILIES: dict[str, object] = {
 """Each family's union; its members follow from it."""
 
 SOURCE = re.compile(r"\bafter ([A-Z].*?\(\d{4}\).*?)\.(?:\s|$)", re.DOTALL)
+SENTENCE_END = re.compile(r"(?<!\bal)\.\s")
+"""Not the full stop of "et al."."""
 RANGES = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -127,7 +129,7 @@ def _technique(member: type[Spec]) -> TechniqueView:
     kind = member.model_fields.get("kind")
     return TechniqueView(
         kind=str(kind.default) if kind is not None else member.__name__.lower(),
-        summary=text.split(". ")[0].rstrip("."),
+        summary=SENTENCE_END.split(text)[0].rstrip("."),
         source=found.group(1) if found else None,
         fields=[
             _field(name, field, name in schema.get("required", ()))
