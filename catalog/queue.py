@@ -7,7 +7,7 @@ another job: PostgreSQL skips locked rows, SQLite has one writer at a time.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog import attempts, checkpoints, events, metrics, moves
@@ -84,6 +84,8 @@ def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
     waiting = [job.id for job in jobs if job.status is Status.QUEUED]
     if not waiting:
         return {}
+    if len(jobs) == 1:  # counting is quicker than numbering the whole queue
+        return {jobs[0].id: _jobs_before(session, jobs[0]) + 1}
     place = func.row_number().over(order_by=(Job.priority.desc(), Job.id))
     queue = (
         select(Job.id, place.label("place"))
@@ -94,6 +96,14 @@ def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
         select(queue.c.id, queue.c.place).where(queue.c.id.in_(waiting))
     )
     return {row.id: row.place for row in rows}
+
+
+def _jobs_before(session: Session, job: Job) -> int:
+    earlier = and_(Job.priority == job.priority, Job.id < job.id)
+    query = select(func.count()).where(
+        is_word(Job.status, Status.QUEUED), or_(Job.priority > job.priority, earlier)
+    )
+    return session.scalar(query) or 0
 
 
 def _first_fitting(session: Session, place: Worker | None) -> Select[str]:
