@@ -64,8 +64,10 @@ def estimate(
     copies = 3 + 2 * slots + 2 * keeps_best
     weight = FLOAT * (tensors + learning * copies)
     size = prod(inputs.shape)
-    data = examples * (FLOAT * size + 8)
-    raw = 1 if inputs.kind == "image" else FLOAT
+    # once as it is mapped from the disk, once as it lies on the device
+    mapped = 1 if inputs.kind == "image" else FLOAT
+    held = mapped if not dataset.standardize else FLOAT
+    data = examples * (size * (mapped + held) + 8)
     kept = sum(row.activations for row in rows) + size
     largest = max(
         sum(map(prod, row.input_shape)) + prod(row.output_shape) for row in rows
@@ -73,7 +75,6 @@ def estimate(
     training_batch = 2 * kept * min(training.batch_size, examples)
     evaluating = 2 * largest * min(ROWS_AT_ONCE, examples)
     activation = FLOAT * max(training_batch, evaluating)
-    data += examples * size * raw
     train = training_rows(schema, dataset)
     steps = -(-train // training.batch_size)
     seconds = steps * SECONDS_PER_STEP
