@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from catalog import events
 from catalog.claims import Claim, fence
+from catalog.clock import now
 from catalog.columns import is_word
-from catalog.tables import Checkpoint, CheckpointKind, CheckpointState
+from catalog.tables import Checkpoint, CheckpointKind, CheckpointState, Job
 
 KEPT = 2
 """How many of the newest checkpoints stay, beside the best and the final one."""
@@ -70,6 +71,20 @@ def mark_broken(session: Session, job_id: str, folder: str) -> None:
         update(Checkpoint)
         .where(Checkpoint.job_id == job_id, Checkpoint.folder == folder)
         .values(state=CheckpointState.BROKEN)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def drop_of_ended(session: Session, seconds: float) -> None:
+    """Mark for deletion what jobs left behind that ended that long ago."""
+    ended = select(Job.id).where(Job.finished_at < now(-seconds))
+    session.execute(
+        update(Checkpoint)
+        .where(
+            Checkpoint.job_id.in_(ended),
+            Checkpoint.state != CheckpointState.DELETING,
+        )
+        .values(state=CheckpointState.DELETING)
         .execution_options(synchronize_session=False)
     )
 

@@ -105,6 +105,7 @@ def _sqlite(url: str) -> Engine:
         json_serializer=to_json,
         pool_size=10,
         max_overflow=50,
+        pool_timeout=WAIT_SECONDS,
     )
 
     @event.listens_for(made, "connect")

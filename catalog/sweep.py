@@ -40,6 +40,8 @@ EXPORT_SECONDS = 60
 """Age at which a model without a graph is hinted again."""
 KEY_SECONDS = 7 * 86_400
 """How long an idempotency key is remembered."""
+KEPT_SECONDS = 7 * 86_400
+"""How long the checkpoints of an ended job are kept."""
 ORPHAN_SECONDS = 86_400
 """Age at which a folder that no row refers to is removed."""
 SILENT_SECONDS = 86_400
@@ -75,6 +77,8 @@ def sweep(session: Session, interval_seconds: float = 5.0) -> Swept:
     expired = [] if state.in_grace else _expire(session)
     _time_out(session)
     _forget(session)
+    if state.cleaning:
+        checkpoints.drop_of_ended(session, KEPT_SECONDS)
     return Swept(
         hints=queue.wake(session),
         exports=_unexported(session),

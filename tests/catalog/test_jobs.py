@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from catalog import jobs
+from catalog import jobs, moves
 from catalog.errors import Conflict, Fenced, NotFound
-from catalog.session import transaction
+from catalog.session import reading, transaction
 from catalog.tables import Desired, Job, Outcome, Reason, Status
 from tests.catalog.books import Books, registration
 
@@ -23,6 +23,22 @@ def test_an_accepted_job_waits_in_the_queue(books: Books) -> None:
 def test_a_job_needs_its_data_set(books: Books) -> None:
     with pytest.raises(NotFound, match="there is no dataset 'ds_missing'"):
         books.submit(dataset_id="ds_missing")
+
+
+def test_a_job_needs_the_models_that_it_reuses(books: Books) -> None:
+    books.submit()
+    claim = books.claim()
+    with transaction() as session:
+        model = jobs.succeed(session, claim, registration(claim)).model_id
+    there = {"id": model, "folder": "models/there"}
+    gone = {"id": "mdl_gone", "folder": "models/gone"}
+
+    job_id = books.submit(sources=[there], reuse=[{"layer": "hidden1"}], layers=[])
+
+    assert books.claim().sources == [there]
+    assert books.job(job_id).reuse == [{"layer": "hidden1"}]
+    with pytest.raises(NotFound, match="there is no model 'mdl_gone'"):
+        books.submit(sources=[there, gone])
 
 
 def test_a_claim_takes_the_highest_priority_then_the_oldest(books: Books) -> None:
@@ -247,6 +263,64 @@ def test_out_of_memory_is_tried_once_more_with_half_the_examples(books: Books) -
     assert "diagnostic" in books.history(job_id)
 
 
+def test_a_job_that_is_being_paused_waits_before_its_smaller_try(books: Books) -> None:
+    job_id = books.submit()
+    claim = books.claim()
+    with transaction() as session:
+        jobs.pause(session, job_id)
+        jobs.fail(session, claim, "out_of_memory", "needs 3 GiB")
+
+    job = books.job(job_id)
+    assert (job.status, job.micro_batch) == (Status.PAUSED, 32)
+
+
+def test_a_failure_of_a_job_that_was_cancelled_is_a_cancel(books: Books) -> None:
+    job_id = books.submit()
+    claim = books.claim()
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+        jobs.fail(session, claim, "diverged", "boom")
+
+    assert books.job(job_id).status is Status.CANCELLED
+    assert books.attempts(job_id)[0].error == "boom"
+
+
+def test_what_people_want_can_be_read_without_writing(books: Books) -> None:
+    job_id = books.submit()
+    claim = books.claim()
+    with transaction() as session:
+        jobs.pause(session, job_id)
+
+    with reading() as session:
+        wanted = jobs.desired(session, claim)
+    with transaction() as session:
+        jobs.give_back(session, claim, "pause")
+
+    assert wanted is Desired.PAUSE
+    with pytest.raises(Fenced), reading() as session:
+        jobs.desired(session, claim)
+
+
+def test_a_job_that_moved_since_it_was_read_is_not_written(books: Books) -> None:
+    job_id = books.submit()
+    stale = books.job(job_id)
+    books.claim()
+
+    with pytest.raises(Fenced), transaction() as session:
+        moves.set_aside(session, stale)
+
+    assert books.job(job_id).status is Status.RUNNING
+
+
+def test_no_move_leads_out_of_an_end(books: Books) -> None:
+    job_id = books.submit()
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+
+    with pytest.raises(Fenced), transaction() as session:
+        moves.requeue(session, jobs.get(session, job_id))
+
+
 def test_a_batch_of_one_that_does_not_fit_fails_at_once(books: Books) -> None:
     job_id = books.submit(resolved_spec={"training": {"batch_size": 1}})
 
@@ -275,6 +349,8 @@ def test_a_job_that_has_not_ended_cannot_be_retried(books: Books) -> None:
 
     with pytest.raises(Conflict, match="is queued; only"), transaction() as session:
         jobs.again(session, job_id)
+    with pytest.raises(NotFound), transaction() as session:
+        jobs.again(session, "job_0")
 
 
 def test_nothing_is_known_of_an_unknown_job(books: Books) -> None:

@@ -29,7 +29,7 @@ from catalog.session import reading, transaction
 from catalog.tables import Attempt, Base, Event, Job, Metric, Model
 from tests.catalog.books import Books, checkpoint, registration
 
-EXAMPLES = int(os.environ.get("LIFE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("LIFE_EXAMPLES", "15"))
 """How many lives are tried on each database."""
 LEASE = 60
 TERMINAL = ("succeeded", "failed", "cancelled")

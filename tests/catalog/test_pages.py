@@ -65,6 +65,19 @@ def test_missing_values_come_last_in_either_direction(
     assert cursor is None
 
 
+def test_a_whole_number_is_a_place_in_a_list_of_fractions(books: Books) -> None:
+    for timeout in (1.5, 2.5):
+        books.submit(resolved_spec={"timeout_seconds": timeout})
+    keys = [Key(Job.timeout_seconds), Key(Job.id)]
+
+    with reading() as session:
+        rows = page(
+            session, select(Job), keys, 9, _cursor("timeout_seconds,id", 2, "")
+        ).rows
+
+    assert [job.timeout_seconds for job in rows] == [2.5]
+
+
 def test_times_can_be_the_order_of_a_list(books: Books) -> None:
     made = [books.submit() for _ in range(3)]
     keys = [Key(Job.created_at), Key(Job.id)]

@@ -16,7 +16,7 @@ from catalog.session import transaction
 from catalog.tables import Job, Status
 from tests.catalog.books import SPEC, Books, registration
 
-QUEUED = 200
+QUEUED = 120
 PROCESSES = 6
 
 
@@ -73,7 +73,7 @@ def test_fifty_requests_with_one_key_make_one_job(books: Books) -> None:
 
 
 def test_of_a_cancel_and_a_finish_at_once_the_first_one_wins(books: Books) -> None:
-    for _ in range(15):
+    for _ in range(8):
         job_id = books.submit()
         claim = books.claim()
         together = threading.Barrier(2)
@@ -98,7 +98,7 @@ def test_of_a_cancel_and_a_finish_at_once_the_first_one_wins(books: Books) -> No
 def test_of_a_heartbeat_and_a_release_at_once_none_loses_the_job(
     books: Books,
 ) -> None:
-    for _ in range(15):
+    for _ in range(8):
         job_id = books.submit()
         claim = books.claim()
         books.pass_time(61)

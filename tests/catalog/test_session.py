@@ -1,5 +1,6 @@
 """Transactions, and what happens when the database is not there."""
 
+import math
 import multiprocessing
 import sqlite3
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from catalog import jobs, session
@@ -132,6 +133,52 @@ def test_a_writer_that_never_gets_its_turn_hears_that_the_database_is_busy(
         writing.execute(text("SELECT 1"))
 
     frozen.close()
+    made.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_server_that_takes_no_writes_is_not_there_for_writers(books: Books) -> None:
+    job_id = books.submit()
+
+    def cancel_on_a_standby() -> None:
+        with transaction() as writing:
+            writing.execute(text("SET TRANSACTION READ ONLY"))
+            writing.execute(update(Job).values(name="changed"))
+
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        cancel_on_a_standby()
+
+    assert books.job(job_id).name == "digits"
+
+
+def test_numbers_that_json_does_not_know_become_null(books: Books) -> None:
+    books.submit()
+    claim = books.claim()
+    progress = {"eta_seconds": math.inf, "rates": [1.5, (math.nan, 2)], "step": 1}
+
+    with transaction() as writing:
+        jobs.beat(writing, claim, progress)
+
+    assert books.job(claim.job_id).progress == {
+        "eta_seconds": None,
+        "rates": [1.5, [None, 2]],
+        "step": 1,
+    }
+
+
+def test_more_users_than_connections_are_told_to_try_again(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = session.make_engine(sqlite_url)
+    monkeypatch.setattr(made.pool, "_timeout", 0.1)
+    monkeypatch.setattr(session, "engine", lambda: made)
+    taken = [made.connect() for _ in range(60)]
+
+    with pytest.raises(DatabaseUnavailable, match="try again"), reading() as looking:
+        looking.execute(text("SELECT 1"))
+
+    for connection in taken:
+        connection.close()
     made.dispose()
 
 

@@ -130,6 +130,18 @@ def test_a_job_over_its_time_limit_fails(books: Books) -> None:
     assert "timeout_seconds of 100" in str(job.error)
 
 
+def test_a_cancelled_job_over_its_time_limit_is_cancelled(books: Books) -> None:
+    job_id = books.submit(resolved_spec={**SPEC, "timeout_seconds": 10})
+    books.claim()
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+    books.pass_time(11)
+
+    books.sweep()
+
+    assert books.job(job_id).status is Status.CANCELLED
+
+
 def test_a_hint_is_sent_again_after_half_a_minute_and_not_before(
     books: Books,
 ) -> None:
@@ -228,6 +240,24 @@ def test_dropped_checkpoints_lose_their_files_and_then_their_rows(
     assert [folders.absolute(r["folder"]).exists() for r in rows] == [0, 1, 1]
     with transaction() as session:
         assert checkpoints.deleting(session) == []
+
+
+def test_checkpoints_of_a_job_that_ended_a_week_ago_go(books: Books) -> None:
+    books.submit()
+    claim = books.claim()
+    row = checkpoint(claim, 5, "final")
+    folders.absolute(row["folder"]).mkdir(parents=True)
+    with transaction() as session:
+        checkpoints.add(session, claim, row)
+        jobs.succeed(session, claim, registration(claim))
+    books.pass_time(6.9 * 86_400)
+    before = sweep.run(interval_seconds=0).folders
+    books.pass_time(0.2 * 86_400)
+
+    after = sweep.run(interval_seconds=0).folders
+
+    assert (before, after) == ([], [row["folder"]])
+    assert not folders.absolute(row["folder"]).exists()
 
 
 def test_folders_that_no_row_refers_to_go_after_a_day(books: Books) -> None:
