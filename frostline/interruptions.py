@@ -10,6 +10,10 @@ from typing import Self
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
 class Interruptions:
     """Count the wishes to stop, and end a wait early on any signal."""
 
@@ -23,7 +27,9 @@ class Interruptions:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, self._note) for number in _STOPS}
+        # `nohup` has it ignored, and means that.
+        stops = [n for n in _STOPS if n != signal.SIGHUP or not _is_ignored(n)]
+        self._before = {number: signal.signal(number, self._note) for number in stops}
         # A handler, even one that does nothing, lets a child's death end a wait.
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self

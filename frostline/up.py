@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO
 
@@ -102,6 +103,11 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, getattr(error, "strerror", None) or str(error)
         ) from None
     return listener
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Return whether only this machine can reach a listening socket."""
+    return ip_address(listener.getsockname()[0]).is_loopback
 
 
 def spare_device(index: int) -> str:
@@ -281,6 +287,9 @@ def up(options: Options, settings: Settings, say: Callable[[str], None]) -> None
         listen(options.host, options.port) as listener,
     ):
         stack = Stack(options, settings, listener, interruptions, say)
+        say(f"starting; the logs are in {folder / 'logs'}")
+        if not settings.api_key and not is_loopback(listener):
+            say("no FROSTLINE_API_KEY is set: whoever reaches this machine may use it")
         about = {"pid": os.getpid(), "url": stack.url, "ready": False}
         note(lock, json.dumps(about))
         try:
