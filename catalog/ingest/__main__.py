@@ -7,20 +7,29 @@ import signal
 import sys
 from pathlib import Path
 
-from catalog.ingest.errors import OutOfSpace, Refused, TooLarge, is_full, too_large
-from catalog.ingest.order import Answer, Limits, Order
+from catalog.ingest.errors import Refused, TooLarge, is_full, too_large
+from catalog.ingest.order import OUT_OF_SPACE, Answer, Limits, Order
 
 PR_SET_PDEATHSIG = 1
 NICENESS = 5
 
 
-def main(folder: Path, parent: int) -> None:
-    """Read the upload in `folder` and write the answer beside it."""
+def main(folder: Path, parent: int) -> int:
+    """Read the upload in `folder` and write the answer beside it.
+
+    A full disk has no room for an answer: the exit code tells of it.
+    """
     _die_with(parent)
     order = Order.model_validate_json((folder / "order.json").read_bytes())
     _bound(order.limits)
-    answer = _answered(order, folder)
-    (folder / "answer.json").write_text(answer.model_dump_json())
+    try:
+        answer = _answered(order, folder)
+        (folder / "answer.json").write_text(answer.model_dump_json())
+    except OSError as error:
+        if is_full(error):
+            return OUT_OF_SPACE
+        raise
+    return 0
 
 
 def _answered(order: Order, folder: Path) -> Answer:
@@ -40,12 +49,6 @@ def _answered(order: Order, folder: Path) -> Answer:
             "send it in smaller pieces, or as CSV, which is read row by row",
         ).complaints
         return Answer(refused=complaints, reason="too_large")
-    except OutOfSpace:
-        return Answer(reason="out_of_space")
-    except OSError as error:
-        if not is_full(error):
-            raise
-        return Answer(reason="out_of_space")
 
 
 def _die_with(parent: int) -> None:
@@ -67,6 +70,6 @@ def _bound(limits: Limits) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    code = main(Path(sys.argv[1]), int(sys.argv[2]))
     # Not by the usual end: threads of Arrow that still run then abort the process.
-    os._exit(0)
+    os._exit(code)

@@ -1,5 +1,6 @@
 """The parent's side: start the child that reads an upload, watch it, end it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from catalog.ingest.errors import (
     TooLarge,
     too_large,
 )
-from catalog.ingest.order import Answer, Limits, Order
+from catalog.ingest.order import OUT_OF_SPACE, Answer, Limits, Order
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -48,6 +51,8 @@ def ingest(order: Order, folder: Path, gone: Event) -> Answer:
         if child.poll() is None:
             child.kill()
         child.wait()
+    if child.returncode == OUT_OF_SPACE:
+        raise OutOfSpace
     answer = folder / "answer.json"
     if child.returncode != 0 or not answer.exists():
         raise _crash(child.returncode, errors)
@@ -82,8 +87,6 @@ def _watch(child: subprocess.Popen[bytes], limits: Limits, gone: Event) -> None:
 
 
 def _judged(answer: Answer) -> Answer:
-    if answer.reason == "out_of_space":
-        raise OutOfSpace
     if answer.refused:
         kind = TooLarge if answer.reason == "too_large" else Refused
         raise kind(*answer.refused)
@@ -93,9 +96,8 @@ def _judged(answer: Answer) -> Answer:
 def _crash(code: int, errors: Path) -> ReaderCrashed:
     said = errors.read_bytes()[-2_000:].decode(errors="replace")
     ending = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    error = ReaderCrashed(ending)
-    error.add_note(said)  # for the log
-    return error
+    log.error("the reader of an upload %s: %s", ending, said)
+    return ReaderCrashed(ending)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field
 from trainer.spec.base import Spec
 
 GIB = 1024**3
+OUT_OF_SPACE = 28
+"""Exit code of a child that met a full disk."""
 
 TableKind = Literal["number", "integer", "boolean", "category", "text", "date"]
 """The kinds that a column of a table can be given."""
@@ -114,4 +116,4 @@ class Answer(Spec):
     """Size of the finished data set."""
     report: dict[str, Any] = Field(default_factory=dict)
     refused: tuple[Complaint, ...] = ()
-    reason: Literal["invalid", "too_large", "out_of_space"] = "invalid"
+    reason: Literal["invalid", "too_large"] = "invalid"

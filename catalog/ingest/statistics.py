@@ -25,7 +25,7 @@ BLOCK = 2 * 1024**2
 """Bytes of a column read at a time."""
 VALUES = 1_000
 """Most different values that are listed."""
-ALL_VALUES = 200_000
+ALL_VALUES = 20_000
 """Most values listed over all columns that are no categories."""
 SHOWN = 20
 
