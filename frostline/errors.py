@@ -65,7 +65,7 @@ class Problem:
     def __str__(self) -> str:
         """Return one line: where, what, and what to write instead."""
         known = self.suggestion is None or self.suggestion in self.detail
-        hint = "" if known else f"; try {self.suggestion}"
+        hint = "" if known else f" ({self.suggestion})"
         return f"{self.pointer or '(the whole)'}: {self.detail}{hint}"
 
 
