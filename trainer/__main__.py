@@ -1,7 +1,8 @@
 """The trainer as a program: ``python -m trainer SPEC DATA``, or ``--serve``.
 
 Stand-alone it trains one spec on one data set and prints what happens; with
-``--serve`` it waits for a worker's order on its standard input.
+``--serve`` it waits for a worker's order on its standard input, with ``--template`` it
+is copied into processes that do.
 """
 
 import argparse
@@ -128,6 +129,10 @@ def main(arguments: list[str]) -> int:
         from trainer.serve import serve  # noqa: PLC0415 - it takes over the streams
 
         return serve()
+    if arguments == ["--template"]:
+        from trainer.template import template  # noqa: PLC0415 - see above
+
+        return template()
     return train(parsed(arguments))
 
 

@@ -53,6 +53,12 @@ class WorkerSettings(BaseSettings):
     trainer_command: tuple[str, ...] = (sys.executable, "-m", "trainer", "--serve")
     """What starts a trainer, as a JSON list."""
 
+    @property
+    def template_command(self) -> tuple[str, ...] | None:
+        """Return what starts a template of trainers, if there is one."""
+        *program, mode = self.trainer_command
+        return (*program, "--template") if mode == "--serve" else None
+
 
 @cache
 def settings() -> WorkerSettings:

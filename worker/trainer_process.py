@@ -1,7 +1,7 @@
 """One trainer process: its pipes, its order, its commands, its end.
 
 The trainer leads a process group of its own, so that whatever it started can be ended
-with it, and dies with the worker's pool child (it asks the kernel for that itself).
+with it, and dies with the worker's pool child.
 """
 
 import fcntl
@@ -10,64 +10,64 @@ import os
 import resource
 import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 from worker.frames import Frame, Lines, Unreadable, read
 from worker.processes import die_with_parent, signal_group
 
 PIECE = 256 * 1024
 """Bytes read at once from a pipe."""
-
 PIPE_BYTES = 2**20
 
 ENDED = b""
 
 
 class TrainerProcess:
-    """A trainer that this process started, and that will serve one attempt."""
+    """A trainer that is this process's child, and that will serve one attempt."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        parent = os.getpid()
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            start_new_session=True,
-            bufsize=0,
-            # The trainer asks for this too, once it has imported what it needs.
-            preexec_fn=lambda: _bind(parent),  # noqa: PLW1509
-        )
-        for descriptor in (self.stdin, self.stdout, self.stderr):
-            os.set_blocking(descriptor, False)
-        self._widen()
+    def __init__(
+        self, pid: int, streams: tuple[int, int, int], reap: Callable[[], int]
+    ) -> None:
+        self.pid = pid
+        self.stdin, self.stdout, self.stderr = streams
+        """Descriptors: orders go in, events and the log come out."""
+        self.killed_by_us = False
+        self._reap = reap
+        self._exit_code: int | None = None
         self._lines = Lines()
         self._outgoing = bytearray()
-        self.pid = self._process.pid
-        self.began_at = time.monotonic()
-        self.killed_by_us = False
+        for descriptor in streams:
+            os.set_blocking(descriptor, False)
+        with suppress(OSError):  # room to run on while a write to the database lasts
+            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
-    @property
-    def stdin(self) -> int:
-        """Return the descriptor that orders and commands are written to."""
-        assert self._process.stdin is not None
-        return self._process.stdin.fileno()
+    @classmethod
+    def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Self:
+        """Start a trainer from nothing; it has yet to import what it needs."""
+        ours, theirs = pipes()
+        process = subprocess.Popen(
+            command,
+            stdin=theirs[0],
+            stdout=theirs[1],
+            stderr=theirs[2],
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=bound_to(os.getpid()),  # noqa: PLW1509 - it calls the kernel only
+        )
+        for descriptor in theirs:
+            os.close(descriptor)
+        return cls(process.pid, ours, process.wait)
 
-    @property
-    def stdout(self) -> int:
-        """Return the descriptor that events are read from."""
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
+    @classmethod
+    def adopt(cls, pid: int, streams: tuple[int, int, int]) -> Self:
+        """Take over a child that another process made for us."""
 
-    @property
-    def stderr(self) -> int:
-        """Return the descriptor that the log is read from."""
-        assert self._process.stderr is not None
-        return self._process.stderr.fileno()
+        def reap() -> int:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        return cls(pid, streams, reap)
 
     @property
     def has_exited(self) -> bool:
@@ -75,7 +75,7 @@ class TrainerProcess:
 
         As long as it is not reaped its id, which is also its group's, is nobody else's.
         """
-        if self._process.returncode is not None:
+        if self._exit_code is not None:
             return True
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is not None
@@ -135,30 +135,36 @@ class TrainerProcess:
         The group is signalled even if its leader is dead, because what the leader
         started may live.
         """
-        if self._process.returncode is None:
+        if self._exit_code is None:
             self.killed_by_us = self.killed_by_us or not self.has_exited
             signal_group(self.pid, signal.SIGKILL)
 
     def end(self) -> int:
         """Kill the group, reap; return the exit status, negative for a signal."""
-        self.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
-        return self._process.returncode
-
-    def _widen(self) -> None:
-        """Let the trainer run on while a write to the database takes a second."""
-        with suppress(OSError):
-            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        if self._exit_code is None:
+            self.kill()
+            self._exit_code = self._reap()
+            for descriptor in (self.stdin, self.stdout, self.stderr):
+                os.close(descriptor)
+        return self._exit_code
 
 
-def _bind(parent: int) -> None:
-    """Tie a new process to its parent's life, and keep its memory out of core files."""
-    die_with_parent(parent)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Make the three streams of a trainer; return our ends and its ends."""
+    order_out, order_in = os.pipe()
+    events_out, events_in = os.pipe()
+    log_out, log_in = os.pipe()
+    return (order_in, events_out, log_out), (order_out, events_in, log_in)
+
+
+def bound_to(parent: int) -> Callable[[], None]:
+    """Return what ties a new process to its parent's life and forbids core files."""
+
+    def bind() -> None:
+        die_with_parent(parent)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    return bind
 
 
 def _read(descriptor: int) -> bytes | None:
