@@ -200,7 +200,7 @@ def allowed(case: Case) -> float:
     made = assembled(order, data)
     network, below = made.network, set(made.frozen.cut.below)
     work = products(network)
-    forward = sum(work[name] for name in below)
+    forward = sum(work[name] for name in work if name in below)
     learning = [name for name in work if name not in below]
     above = sum(work[name] * 3 for name in learning) - work[learning[0]]
     return (forward + above) / above
