@@ -25,19 +25,21 @@ from trainer.preprocessing import Preprocessing
 from trainer.selection import select
 from trainer.spec.errors import InvalidSpec, problems_of
 from trainer.spec.job import JobSpec
+from trainer.spec.layers import OUTPUT
 from trainer.spec.network import INPUT
 from trainer.spec.resolve import resolve
+from trainer.target_scale import target_scale
 from trainer.targets import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trainer.dataset import Dataset
-    from trainer.network import Cut
     from trainer.order import Order
     from trainer.reuse import Loaded
     from trainer.selection import Selection
     from trainer.spec.resolve import Resolution
+    from trainer.target_scale import TargetScale
     from trainer.targets import Targets
 
 
@@ -54,6 +56,8 @@ class Assembly:
     frozen: Frozen
     outputs: FrozenOutputs
     training: Training
+    scale: TargetScale | None
+    """How a regression's targets were scaled; the model answers in their own units."""
     rows: Prepared
     """The training rows as the network takes them."""
     warnings: tuple[str, ...]
@@ -84,6 +88,9 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
     with in_memory("preparing", len(rows.train), str(device)):
         preprocessing, columns = _preprocessing(order, resolution, dataset, rows)
         network, loaded = _network(order, resolution, device)
+        scale = target_scale(resolution, targets.numbers, rows.train)
+        if scale is not None and OUTPUT in loaded.reused:
+            scale.unfold(network)
         frozen = Frozen(network, resolution.frozen, recipe.frozen_normalization)
         prepared = {
             purpose: Prepared(preprocessing, columns, getattr(rows, purpose))
@@ -92,11 +99,28 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
         outputs = _outputs(order, resolution, dataset, frozen, prepared)
         cut = frozen.cut if outputs.applies else network.cut(frozenset())
         held = {
-            purpose: _examples(purpose, prepared[purpose], targets, outputs, resolution)
+            purpose: _examples(
+                prepared[purpose],
+                targets.of(prepared[purpose].rows, target_names(resolution), scale),
+                outputs,
+                purpose,
+            )
             for purpose in prepared
             if len(prepared[purpose])
         }
-        training = _training(order, resolution, frozen, cut, held)
+        torch.manual_seed(recipe.seed)  # dropout draws from here
+        units = None if scale is None else torch.from_numpy(scale.deviation).to(device)
+        material = Material(
+            recipe,
+            resolution.task,
+            frozen,
+            cut,
+            **held,
+            units=units,
+            micro_batch=order.micro_batch,
+            fingerprint=fingerprint(device, order.micro_batch),
+        )
+        training = Training(material)
     return Assembly(
         order,
         resolution,
@@ -107,31 +131,9 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
         frozen,
         outputs,
         training,
+        scale,
         prepared["train"],
         (*resolution.warnings, *rows.warnings),
-    )
-
-
-def _training(
-    order: Order,
-    resolution: Resolution,
-    frozen: Frozen,
-    cut: Cut,
-    held: Mapping[str, Examples],
-) -> Training:
-    torch.manual_seed(resolution.spec.training.seed)  # dropout draws from here
-    return Training(
-        Material(
-            resolution.spec.training,
-            resolution.task,
-            frozen,
-            cut,
-            held["train"],
-            held.get("validation"),
-            held.get("test"),
-            order.micro_batch,
-            fingerprint(held["train"].targets.device, order.micro_batch),
-        )
     )
 
 
@@ -223,15 +225,10 @@ def _outputs(
 
 
 def _examples(
-    purpose: str,
-    rows: Prepared,
-    targets: Targets,
-    outputs: FrozenOutputs,
-    resolution: Resolution,
+    rows: Prepared, answers: Any, outputs: FrozenOutputs, purpose: str
 ) -> Examples:
     """Put one purpose's rows where training takes them from."""
     device = outputs.device
-    answers = targets.of(rows.rows, target_names(resolution))
     if answers is None:  # the input is to be given back
         whole = rows[:].to(device)
         wanted = whole.flatten(1)

@@ -34,6 +34,9 @@ class Measure:
     task: Task
     loss: Callable[[Tensor, Tensor], Tensor]
     """Mean loss of outputs and targets."""
+    units: Tensor | None = None
+    """For a regression on scaled targets: what one of each target stands for, so that
+    errors are told in the target's own units (the loss is that of the scaled ones)."""
 
 
 @torch.inference_mode()
@@ -51,7 +54,7 @@ def evaluate(
         sums.add("loss", loss.double() * len(targets))
         sums.rows += len(targets)
         add_outputs(measure.task, sums, outputs, targets)
-    return figures(measure.task, sums)
+    return figures(measure, sums)
 
 
 @dataclass
@@ -108,10 +111,11 @@ def add_outputs(task: Task, sums: Sums, outputs: Tensor, targets: Tensor) -> Non
     _TASKS[task](sums, outputs, targets)
 
 
-def figures(task: Task, sums: Sums) -> dict[str, float]:
+def figures(measure: Measure, sums: Sums) -> dict[str, float]:
     """Turn the sums into metrics; here the device is waited for."""
     means = {name: total.double() / sums.rows for name, total in sums.totals.items()}
     found = {"loss": float(means["loss"])}
+    task = measure.task
     if task == "classification":
         found["accuracy"] = float(means["right"])
         if sums.scores:
@@ -121,9 +125,10 @@ def figures(task: Task, sums: Sums) -> dict[str, float]:
         found["accuracy"] = float(means["right"])
         found["exact_match"] = float(means["exact"])
     else:
-        found["mean_squared_error"] = float(means["squares"].mean())
+        units = 1.0 if measure.units is None else measure.units
+        found["mean_squared_error"] = float((means["squares"] * units * units).mean())
     if task == "regression":
-        found["mean_absolute_error"] = float(means["distances"].mean())
+        found["mean_absolute_error"] = float((means["distances"] * units).mean())
         variance = means["target squares"] - means["targets"].square()
         if bool((variance > 0).all()):
             found["r2"] = float((1 - means["squares"] / variance).mean())

@@ -75,6 +75,8 @@ class Material:
     train: Examples
     validation: Examples | None = None
     test: Examples | None = None
+    units: Tensor | None = None
+    """What one of each scaled target stands for."""
     micro_batch: int | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     """What the exact bits of the result depend on beside the spec and the data."""
@@ -89,7 +91,7 @@ class Training:
         self.material, self.recipe = material, recipe
         self.frozen, self.network = material.frozen, material.frozen.network
         self.device = material.train.targets.device
-        self.measure = Measure(material.task, recipe.loss.build())
+        self.measure = Measure(material.task, recipe.loss.build(), material.units)
         self.descent = Descent(
             self.network,
             material.cut,
@@ -97,7 +99,7 @@ class Training:
             self.measure.loss,
             material.micro_batch,
         )
-        self.tally = Tally(material.task, material.train.targets)
+        self.tally = Tally(self.measure, material.train.targets)
         self.stopping = Stopping(recipe.early_stopping)
         self.rows = _rows_per_epoch(self.network, len(material.train), recipe)
         self.step = 0

@@ -145,6 +145,8 @@ class Run:
     def _result(self, assembly: Assembly) -> Event:
         """Write the model and tell what came of it."""
         training = assembly.training
+        if assembly.scale is not None:
+            assembly.scale.fold(assembly.network)
         files: dict[str, Any] = {}
         proof: list[Any] = []
         if self.order.model is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from trainer.spec.losses import Task
+    from trainer.evaluate import Measure
 
 STEPS = 64
 """Steps whose outputs are kept before they are added up."""
@@ -33,8 +33,8 @@ class Tally:
         targets: those of all training rows.
     """
 
-    def __init__(self, task: Task, targets: Tensor) -> None:
-        self.task, self.targets = task, targets
+    def __init__(self, measure: Measure, targets: Tensor) -> None:
+        self.measure, self.targets = measure, targets
         self._outputs: list[Tensor] = []
         self._chosen: list[Tensor] = []
         self.clear()
@@ -62,7 +62,7 @@ class Tally:
         self._add_up()
         self._sums.rows = self.rows
         self._sums.totals["loss"] = self.loss
-        read = figures(self.task, self._sums)
+        read = figures(self.measure, self._sums)
         self.clear()
         return read
 
@@ -96,7 +96,9 @@ class Tally:
     def _add_up(self) -> None:
         if self._outputs:
             targets = self.targets.index_select(0, torch.cat(self._chosen))
-            add_outputs(self.task, self._sums, torch.cat(self._outputs), targets)
+            add_outputs(
+                self.measure.task, self._sums, torch.cat(self._outputs), targets
+            )
             # the area under the curve is for rows that are held back
             self._sums.scores.clear()
             self._sums.truths.clear()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from trainer.spec.losses import Task
     from trainer.spec.schema import Column, Scalar, Schema
+    from trainer.target_scale import TargetScale
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -45,7 +46,12 @@ class Targets:
             known[np.isnan(self.numbers).any(axis=1)] = False
         return Labels(known, self.classes)
 
-    def of(self, rows: NDArray[np.int64], names: Sequence[str]) -> Array | None:
+    def of(
+        self,
+        rows: NDArray[np.int64],
+        names: Sequence[str],
+        scale: TargetScale | None = None,
+    ) -> Array | None:
         """Return the targets of some rows as they are trained on.
 
         Raises: NonFinite if one of them is infinite.
@@ -54,13 +60,15 @@ class Targets:
             return self.classes[rows]
         if self.numbers is None:
             return None
-        chosen = self.numbers[rows].astype(np.float32)
-        wrong = ~np.isfinite(chosen).all(axis=1)
+        chosen = self.numbers[rows]
+        wrong = ~(np.abs(chosen) <= LARGEST).all(axis=1)
         if wrong.any():
             raise NonFinite(", ".join(names), int(wrong.sum()))
-        return chosen
+        scaled = chosen if scale is None else scale.scaled(chosen)
+        return scaled.astype(np.float32)
 
 
+LARGEST = float(np.finfo(np.float32).max)
 MISSING = -2
 """Class number of a row without a target; -1 is a value that is none of the classes."""
 

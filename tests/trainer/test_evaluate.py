@@ -78,6 +78,17 @@ def test_numbers_are_measured_by_errors_and_explained_variance() -> None:
     }
 
 
+def test_errors_on_scaled_targets_are_told_in_their_own_units() -> None:
+    outputs, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]])
+    units = torch.tensor([10.0], dtype=torch.float64)
+
+    found = evaluate(Measure("regression", mse_loss, units), [(outputs, targets)])
+
+    # errors 0 and -2 of scaled targets are 0 and -20 in the target's own units
+    assert (found["loss"], found["mean_squared_error"]) == (2, 200)
+    assert found["mean_absolute_error"] == 10
+
+
 def test_constant_targets_have_no_variance_to_explain() -> None:
     target = torch.ones(3, 1)
 
