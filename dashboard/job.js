@@ -130,8 +130,8 @@ function sentence(type, data) {
 }
 
 function matches(rows) {
-  return table("What became of each layer", ["Layer", "", "Frozen", "From", "Why"], rows.map((row) => [
-    row.layer, row.state, row.frozen ? el("span", { class: "frozen" }, "frozen") : "",
+  return table("What became of each layer", ["Layer", "", "From", "Why"], rows.map((row) => [
+    row.layer, el("span", { class: row.state }, row.state),
     row.source ? modelLink(row.source) : "", row.reason ?? "",
   ]));
 }
