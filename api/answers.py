@@ -8,11 +8,15 @@ from api.job_views import JobView
 
 
 def json_answer(
-    view: BaseModel, status: int = 200, headers: dict[str, str] | None = None
+    view: BaseModel,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    *,
+    exclude_none: bool = False,
 ) -> Response:
     """Return a view as a JSON response."""
     return Response(
-        view.model_dump_json(),
+        view.model_dump_json(exclude_none=exclude_none),
         status_code=status,
         headers=headers,
         media_type="application/json",

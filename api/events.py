@@ -234,7 +234,7 @@ def _values(place: Place, rows: Sequence[Metric]) -> ServerSentEvent:
     first = rows[0]
     told = {
         "type": "metrics",
-        "at": first.at.isoformat(),
+        "at": f"{first.at:%Y-%m-%dT%H:%M:%S.%f}Z",
         "attempt": first.attempt,
         "data": {
             "rows": [

@@ -13,7 +13,7 @@ from api.job_views import JobView, show
 from api.jobs import DryRun, DryRunView, Hinting, Key, dry
 from api.problems import Fault, problems
 from catalog import jobs, wishes
-from catalog.session import reading
+from catalog.session import reading, transaction
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
 
@@ -91,7 +91,6 @@ def clone(
     patch: Annotated[dict[str, Any], Depends(_patch)],
     body: SmallBody,
     limits: Limits,
-    session: Writing,
     hints: Hinting,
     after: BackgroundTasks,
     key: Key = None,
@@ -107,9 +106,12 @@ def clone(
         found = examine(looking, merged(parent.spec, patch), limits)
     if dry_run:
         return json_answer(dry(found))
-    job = jobs.add(session, found.submission(parent=parent.id, request=asked))
+    with transaction() as session:
+        submission = found.submission(parent=parent.id, request=asked)
+        job = jobs.add(session, submission)
+        answer = accepted(request, show(session, job))
     after.add_task(hints.put, job.id)
-    return accepted(request, show(session, job))
+    return answer
 
 
 def merged(target: Any, patch: Any) -> Any:

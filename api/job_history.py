@@ -128,7 +128,8 @@ def _csv(rows: Sequence[Metric]) -> str:
     writer.writerow(["step", "epoch", "name", "value", "at"])
     for row in rows:
         value = "" if row.value is None else repr(row.value)
-        writer.writerow([row.step, row.epoch, row.name, value, row.at.isoformat()])
+        at = f"{row.at:%Y-%m-%dT%H:%M:%S.%f}Z"
+        writer.writerow([row.step, row.epoch, row.name, value, at])
     return text.getvalue()
 
 

@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 from api.acceptance import Accepted, examine, request_of
 from api.answers import accepted, json_answer
 from api.bodies import Document, SmallBody, request_body
-from api.deps import Limits, Reading, Writing
+from api.deps import Limits, Reading
 from api.hints import Hints
 from api.job_views import JobsView, JobView, show, show_all
 from api.paging import Cursor, Limit, Word
 from api.problems import problems
 from catalog import datasets, jobs, models
 from catalog.errors import NotFound
-from catalog.session import reading
+from catalog.session import reading, transaction
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -69,7 +69,7 @@ class DryRunView(BaseModel):
     """What is allowed but probably not meant."""
 
 
-def hints_of(request: Request) -> Hints:
+async def hints_of(request: Request) -> Hints:
     """Return the application's sender of hints."""
     hints: Hints = request.app.state.hints
     return hints
@@ -103,7 +103,6 @@ def submit(
     written: Document,
     body: SmallBody,
     limits: Limits,
-    session: Writing,
     hints: Hinting,
     after: BackgroundTasks,
     key: Key = None,
@@ -119,9 +118,11 @@ def submit(
         if earlier:
             return accepted(request, show(looking, earlier))
         found = examine(looking, written, limits)
-    job = jobs.add(session, found.submission(request=asked))
+    with transaction() as session:
+        job = jobs.add(session, found.submission(request=asked))
+        answer = accepted(request, show(session, job))
     after.add_task(hints.put, job.id)
-    return accepted(request, show(session, job))
+    return answer
 
 
 @router.get("", response_model=JobsView, responses=problems(422, 503))

@@ -11,12 +11,12 @@ from api.answers import json_answer
 from api.bodies import decoded, reading, request_body, shaped
 from api.deps import Limits
 from api.errors import InvalidInput, Unavailable
-from api.inference import Floats, Inference, Loaded, sigmoid, softmax
+from api.inference import GRAPH, Floats, Inference, Loaded, sigmoid, softmax
 from api.models import Reference
 from api.pictures import without_text
 from api.problems import Fault, problems
 from catalog import folders, models
-from catalog.errors import Conflict
+from catalog.errors import Conflict, NotFound
 from catalog.session import reading as reading_session
 from catalog.tables import Model
 from trainer.errors import BadValue, NonFinite
@@ -107,8 +107,11 @@ def predict(
     with reading_session() as session:
         row = models.get(session, model)
     _check_ready(row)
+    folder = folders.absolute(row.folder)
+    if not (folder / GRAPH).is_file():
+        raise NotFound(f"file of {row.name}@{row.version} on the disk", GRAPH)
     inference: Inference = request.app.state.inference
-    loaded = inference.get(row.id, folders.absolute(row.folder))
+    loaded = inference.get(row.id, folder)
     rows = _understood(rows, loaded, row, place)
     try:
         outputs = loaded.outputs(rows)
@@ -120,7 +123,7 @@ def predict(
     except NonFinite as error:
         fault = Fault(pointer=f"/{place}", code="not_finite", detail=str(error))
         raise InvalidInput([fault], code="invalid_rows") from error
-    return json_answer(_answer(row, outputs))
+    return json_answer(_answer(row, outputs), exclude_none=True)
 
 
 def _rows(asked: Asked, most: int) -> tuple[str, list[Any]]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from api.errors import STATUSES, ApiError, status_of
-from api.problems import Fault, answer
+from api.problems import Fault, answer, request_id_of
 from catalog.errors import CatalogError, Conflict, DatabaseUnavailable
 from catalog.ingest.errors import Refused
 from catalog.ingest.order import Complaint
@@ -79,7 +79,7 @@ def _upload_fault(complaint: Complaint) -> Fault:
 
 
 def _database_error(request: Request, error: DatabaseUnavailable) -> Response:
-    log.warning("%s", error)
+    log.warning("%s: %s", request_id_of(request), error)
     retry = {"Retry-After": str(error.retry_after_seconds)}
     if "full" in str(error) or "No space left" in str(error):
         detail = "the disk of the database is full; free some space and try again"
@@ -144,6 +144,7 @@ def _file_error(request: Request, error: Exception) -> Response:
 
 def our_mistake(request: Request, error: Exception) -> Response:
     """Return what is said when the fault is ours; the log has the traceback."""
-    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    asked = f"{request_id_of(request)}: {request.method} {request.scope['path']!r}"
+    log.error("%s failed", asked, exc_info=error)
     detail = "the service made a mistake; its log tells more under this request_id"
     return answer(request, 500, "internal_error", detail)

@@ -21,9 +21,9 @@ class Telemetry:
             registry=self.registry,
         )
         self.streams = self._gauge("event_streams", "Event streams that are open.")
-        self.hints_lost = Counter(
-            "frostline_hints_lost",
-            "Hints that could not be sent; the sweep sends them again.",
+        self.hints_delayed = Counter(
+            "frostline_hints_delayed",
+            "Hints that Redis did not take at once; they are sent again.",
             registry=self.registry,
         )
 

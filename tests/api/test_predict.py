@@ -23,6 +23,9 @@ from tests.api.lab import DIGITS, FLOWERS, Lab, faults, problem
 from trainer.preprocessing import Preprocessing
 from trainer.spec.schema import Schema
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""A prediction asks the database for one row only."""
+
 FLOWER_COLUMNS = {
     "length": np.array([1.0, 3.0, 5.0, 7.0]),
     "width": np.array([0.0, 1.0, 2.0, np.nan]),
@@ -243,6 +246,16 @@ def test_a_model_whose_graph_cannot_be_written_says_so(lab: Lab) -> None:
     answer = lab.client.post(f"/v1/models/{model_id}/predict", json={"rows": [FLOWER]})
 
     assert "differs by 3" in problem(answer, 409, "conflict")["detail"]
+
+
+def test_a_model_whose_files_are_gone_says_so(lab: Lab) -> None:
+    model_id = lab.model()
+    with transaction() as session:
+        models.exported(session, model_id, {}, {})
+
+    answer = lab.client.post(f"/v1/models/{model_id}/predict", json={"rows": [FLOWER]})
+
+    assert "model.onnx" in problem(answer, 404, "not_found")["detail"]
 
 
 def test_a_model_that_is_not_there_predicts_nothing(lab: Lab) -> None:
