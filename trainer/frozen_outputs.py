@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import psutil
@@ -38,6 +39,13 @@ Mode = Literal["auto", "off", "required"]
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that kept outputs may take; beyond it they stay on disk."""
+
+CGROUP = Path("/sys/fs/cgroup")
+CGROUP_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""Where Linux says what a container may use and does use."""
 
 
 @dataclass
@@ -274,4 +282,19 @@ def _free(device: torch.device) -> int:
     """Return the bytes that are free where the device computes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return min([psutil.virtual_memory().available, *_free_in_container(CGROUP)])
+
+
+def _free_in_container(root: Path) -> list[int]:
+    """Return what the container's limit leaves, for either version of cgroups.
+
+    Cached files count as used there, so this errs on the side of the disk.
+    """
+    found = []
+    for limit, used in CGROUP_FILES:
+        try:
+            most, now = (root / limit).read_text(), (root / used).read_text()
+            found.append(max(0, int(most) - int(now)))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return found

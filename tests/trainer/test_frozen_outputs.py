@@ -303,6 +303,32 @@ def test_outputs_too_large_for_both_are_done_without(
     assert "more than the cache may hold" in str(outputs.report()["reason"])
 
 
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"memory.max": "1000\n", "memory.current": "400\n"}, [600]),
+        ({"memory.max": "1000\n", "memory.current": "4000\n"}, [0]),
+        ({"memory.max": "max\n", "memory.current": "400\n"}, []),
+        (
+            {
+                "memory/memory.limit_in_bytes": "1000\n",
+                "memory/memory.usage_in_bytes": "1\n",
+            },
+            [999],
+        ),
+        ({}, []),
+    ],
+)
+def test_a_container_s_limit_counts(
+    tmp_path: Path, files: dict[str, str], free: list[int]
+) -> None:
+    (tmp_path / "memory").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    assert frozen_outputs._free_in_container(tmp_path) == free
+
+
 class Deleting:
     """Rows during whose reading somebody deletes the cache's folder."""
 
