@@ -130,6 +130,34 @@ def test_requests_wait_while_the_api_is_replaced(running: Stack) -> None:
     assert api not in pids(running, API)
 
 
+def test_a_follower_misses_nothing_while_the_api_is_replaced(running: Stack) -> None:
+    with running.client() as client:
+        dataset = client.datasets.add_from("sklearn:digits").id
+        job = client.jobs.submit(
+            {
+                "name": "followed",
+                "dataset": {"id": dataset},
+                "network": {"layers": [{"kind": "dense", "units": 100}]},
+                "training": {"epochs": 100, "early_stopping": "none"},
+            }
+        )
+        (api,) = pids(running, API)
+        stream = client.jobs.follow(job.id)
+        seen = [next(stream), next(stream), next(stream)]
+
+        os.kill(api, signal.SIGKILL)
+
+        seen += list(stream)
+        assert seen[-1].type == "done"
+        told = [event.id for event in seen[:-1]]
+        rows = [row for event in seen for row in event.data.get("rows", [])]
+        losses = [row["step"] for row in rows if row["name"] == "train_loss"]
+        everything = client.jobs.metrics(job.id, name="train_loss")
+        assert len(set(told)) == len(told)
+        assert losses == [row["step"] for row in everything]
+        assert len(losses) == 100
+
+
 def test_a_second_stack_on_the_same_folder_is_refused(running: Stack) -> None:
     command = [sys.executable, "-m", "frostline", "up", "--port", "0"]
     command += ["--data", str(running.folder)]
