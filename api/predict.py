@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from api.answers import json_answer
 from api.bodies import decoded, reading, request_body, shaped
@@ -18,7 +19,7 @@ from api.problems import Fault, problems
 from catalog import folders, models
 from catalog.errors import Conflict, NotFound
 from catalog.session import reading as reading_session
-from catalog.tables import Model
+from catalog.tables import Dataset, Model
 from trainer.errors import BadValue, NonFinite
 from trainer.spec.errors import nearest, pointer
 
@@ -106,13 +107,14 @@ def predict(
     place, rows = _rows(asked, limits.predict_rows)
     with reading_session() as session:
         row = models.get(session, model)
+        unused = _dataset_columns(session, row)
     _check_ready(row)
     folder = folders.absolute(row.folder)
     if not (folder / GRAPH).is_file():
         raise NotFound(f"file of {row.name}@{row.version} on the disk", GRAPH)
     inference: Inference = request.app.state.inference
     loaded = inference.get(row.id, folder)
-    rows = _understood(rows, loaded, row, place)
+    rows = _understood(rows, loaded, [*_targets(row), *unused], place)
     try:
         outputs = loaded.outputs(rows)
     except BadValue as error:
@@ -157,7 +159,9 @@ def _check_ready(model: Model) -> None:
     )
 
 
-def _understood(rows: list[Any], loaded: Loaded, model: Model, place: str) -> list[Any]:
+def _understood(
+    rows: list[Any], loaded: Loaded, unused: Sequence[str], place: str
+) -> list[Any]:
     """Return the rows as the preprocessing reads them; refuse unknown columns."""
     columns = loaded.preprocessing.description.columns
     if len(columns) == 1 and columns[0].kind == "image":
@@ -166,17 +170,17 @@ def _understood(rows: list[Any], loaded: Loaded, model: Model, place: str) -> li
         faults = []
     else:
         names = [column.name for column in columns]
-        faults = _column_faults(rows, names, _targets(model), place)
+        faults = _column_faults(rows, names, unused, place)
     if faults:
         raise InvalidInput(faults[:MOST_FAULTS], code="invalid_rows")
     return rows
 
 
 def _column_faults(
-    rows: Sequence[Any], names: list[str], targets: Sequence[str], place: str
+    rows: Sequence[Any], names: list[str], unused: Sequence[str], place: str
 ) -> list[Fault]:
     """Say where a row lacks a column or has one that the model does not know."""
-    ignored = {*names, *targets}
+    ignored = {*names, *unused}
     faults: list[Fault] = []
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -209,8 +213,15 @@ def _column_faults(
     return faults
 
 
+def _dataset_columns(session: Session, model: Model) -> list[str]:
+    """Return every column of the data set: a row of it may be copied as it is."""
+    dataset = session.get(Dataset, model.dataset_id) if model.dataset_id else None
+    schema = {} if dataset is None else dataset.schema
+    return [column["name"] for column in schema.get("columns", ())]
+
+
 def _targets(model: Model) -> list[str]:
-    """Return the target columns: a row copied from the data set may still have them."""
+    """Return the target columns, which are no input."""
     target = model.card.get("target") or []
     return [target] if isinstance(target, str) else list(target)
 

@@ -152,6 +152,14 @@ def test_the_target_may_stay_in_a_row(lab: Lab, flowers: str) -> None:
     assert ask(lab, flowers, rows=[row]) == ask(lab, flowers, rows=[FLOWER])
 
 
+def test_a_row_of_the_data_set_may_have_columns_that_the_model_does_not_use(
+    lab: Lab, flowers: str
+) -> None:
+    unused = FLOWER | {DIGITS.columns[-1].name: 3}
+
+    assert ask(lab, flowers, rows=[unused]) == ask(lab, flowers, rows=[FLOWER])
+
+
 def test_labels_are_those_that_are_likely(lab: Lab, flowers: str) -> None:
     describe(flowers, task="multi_label", classes=[], target=["red", "tall"])
 
