@@ -22,6 +22,7 @@ from worker.queue import send
 from worker.settings import WorkerSettings
 from worker.spare import Spare
 from worker.supervise import Supervision
+from worker.template import PATIENCE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class PoolChild:
     def look(self) -> None:
         """Take and carry out the best jobs, one by one, until there is none."""
         while not self._flags.draining and self._release():
+            self._await_spare()
             claim = self._claim()
             if claim is None:
                 break
@@ -104,6 +106,13 @@ class PoolChild:
             self._exports.start(
                 Export(model_id, made, trainer, supervision.log, seconds)
             )
+
+    def _await_spare(self) -> None:
+        """Let the first spare arrive before a claim: no lease runs meanwhile."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self._spare.is_coming(0.5):
+            if self._flags.draining or time.monotonic() > until:
+                return
 
     def _claim(self) -> Claim | None:
         """Take the best job; wait a while for a database that does not answer."""

@@ -48,6 +48,13 @@ class Spare:
             self._template = Template(self._template_command, self._environment)
         self._template.ask()
 
+    def is_coming(self, seconds: float) -> bool:
+        """Wait so long for a spare; tell whether it is still on its way then."""
+        self.warm()
+        self._collect(seconds)
+        template = self._template
+        return self._ready is None and template is not None and template.is_alive
+
     def take(self) -> TrainerProcess:
         """Return a trainer that nobody has used and nobody will use again."""
         self.warm()

@@ -162,7 +162,7 @@ class Supervision:
         reads = [*self._hearing.descriptors(), self._readback.descriptor]
         seconds = min(TICK_SECONDS, self.record.seconds_to_next())
         if self._dead_since is not None or self._hearing.stream_ended:
-            seconds = min(seconds, 0.01)
+            seconds = min(seconds, 0.02)
         select.select(reads, writes, [], seconds)
         if writes:
             self.trainer.flush()

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_BYTES: Final = 64
 READY: Final = b"ready"
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 30.0
 """How long a copy may take to appear, the template's own imports among it."""
 
 
