@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.worker.conftest import alive, wait_for
@@ -88,6 +89,46 @@ def test_two_copies_do_not_hold_each_others_pipes(template: Template) -> None:
     first.stdin = os.open(os.devnull, os.O_RDONLY)
     first.end()
     second.end()
+
+
+def trained(trainer: TrainerProcess, folder: Path) -> str:
+    """Have a trainer train a small network; return the hash of its weights."""
+    folder.mkdir()
+    draw = np.random.default_rng(3)
+    label = draw.integers(0, 2, 200)
+    x = draw.normal(size=(200, 4)) + label[:, None]
+    np.savez(folder / "rows.npz", x=x.astype(np.float32), y=label)
+    spec = {
+        "name": "twin",
+        "dataset": {"id": "rows", "target": "y"},
+        "network": {"layers": [{"kind": "dense", "units": 8, "dropout": 0.3}]},
+        "training": {"epochs": 5, "batch_size": 20, "seed": 7},
+    }
+    dataset, model = str(folder / "rows.npz"), str(folder / "model")
+    trainer.say({"order": {"spec": spec, "dataset": dataset, "model": model}})
+    told: list[frames.Frame | frames.Unreadable] = []
+
+    def result() -> frames.Result | None:
+        told.extend(trainer.read_frames() or [])
+        return next((f for f in told if isinstance(f, frames.Result)), None)
+
+    found: frames.Result = wait_for(result, "a result", 100)
+    trainer.end()
+    return found.files["weights.safetensors"].sha256
+
+
+def test_a_copy_trains_to_the_same_bits_as_a_trainer_started_from_nothing(
+    template: Template, tmp_path: Path
+) -> None:
+    fresh = TrainerProcess.start((*COMMAND[:-1], "--serve"), ENVIRONMENT)
+
+    weights = {
+        trained(fresh, tmp_path / "fresh"),
+        trained(copy_of(template), tmp_path / "first"),
+        trained(copy_of(template), tmp_path / "second"),
+    }
+
+    assert len(weights) == 1
 
 
 def test_copies_outlive_their_template_and_nothing_more_comes_of_it() -> None:
