@@ -12,7 +12,7 @@ FrostlineError
 │   └── Unavailable    503: try again later
 ├── NotSucceeded       a job that was waited for ended otherwise
 ├── TooSlow            a job that was waited for is not at its end yet
-├── Unreadable         a file given on the command line cannot be used
+├── Unreadable         a file or folder that was named cannot be used
 └── NotStarted         ``frostline up`` cannot start or go on
     ├── FolderInUse    another ``frostline up`` owns the data folder
     ├── PortInUse      something else listens there
@@ -176,7 +176,7 @@ class TooSlow(FrostlineError):
 
 
 class Unreadable(FrostlineError):
-    """A file given on the command line cannot be used."""
+    """A file or folder that was named cannot be used."""
 
     def __init__(self, name: str, because: str) -> None:
         super().__init__(f"{name} cannot be used: {because}")

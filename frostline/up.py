@@ -21,7 +21,13 @@ from typing import IO
 import httpx
 
 from frostline.broker import Broker
-from frostline.errors import FolderInUse, NoServer, PortInUse, StackStopped
+from frostline.errors import (
+    FolderInUse,
+    NoServer,
+    PortInUse,
+    StackStopped,
+    Unreadable,
+)
 from frostline.interruptions import Interruptions
 from frostline.processes import Program, Watched, ending, last_lines, start, stop
 from frostline.settings import Settings
@@ -57,8 +63,12 @@ class Stopped(Exception):
 def owned(folder: Path) -> Iterator[IO[str]]:
     """Own the data folder as long as the block lasts, and however it ends."""
     path = folder / "run" / "up.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+")
+    except OSError as error:
+        raise Unreadable(str(folder), error.strerror or str(error)) from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -194,6 +204,8 @@ class Stack:
         descriptor = self._listener.fileno()
         command = [sys.executable, "-m", "uvicorn", "api.app:app"]
         command += ["--fd", str(descriptor), "--timeout-graceful-shutdown", "3"]
+        # A log is cut when its process starts, so it must not grow with each request.
+        command += ["--no-access-log"]
         program = self._program("api", command, API_STOP_SECONDS)
         return replace(program, pass_fds=(descriptor,))
 

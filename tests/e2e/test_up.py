@@ -213,6 +213,23 @@ def test_a_killed_stack_leaves_nothing_and_starts_again(own: Stack) -> None:
     assert ready(own)
 
 
+@pytest.mark.parametrize("name", ["a-file", "a-file/below"])
+def test_a_data_folder_that_cannot_be_is_one_sentence(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "a-file").write_text("")
+    command = [sys.executable, "-m", "frostline", "up", "--port", "0"]
+    command += ["--data", str(tmp_path / name)]
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+    assert done.returncode == 1
+    assert f"{tmp_path / name} cannot be used: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_migration_that_fails_is_told_with_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "frostline", "up", "--port", "0"]
     command += ["--data", str(tmp_path / "data")]
