@@ -5,6 +5,7 @@ A spare serves one attempt and never a second. On the CPU the next spare is a co
 template, there at once; elsewhere it is started from nothing while the attempt runs.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from worker.leftovers import Leftovers
 from worker.settings import WorkerSettings
 from worker.template import PATIENCE_SECONDS, Template
 from worker.trainer_process import TrainerProcess
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
 
 
 class Spare:
@@ -28,6 +33,8 @@ class Spare:
         )
         self._notes = Leftovers(notes)
         self._template: Template | None = None
+        self._stillborn = 0
+        """Templates in a row that died before they made a copy."""
         self._ready: TrainerProcess | None = None
 
     def warm(self) -> None:
@@ -36,14 +43,13 @@ class Spare:
         Must be called from the thread that stays: the trainer dies with it.
         """
         self._collect()
+        if self._template is not None and not self._template.is_alive:
+            self._bury_template()
         if self._ready is not None:
             return
         if self._template_command is None:
             self._hold(TrainerProcess.start(self._command, self._environment))
             return
-        if self._template is not None and not self._template.is_alive:
-            self._template.end()
-            self._template = None
         if self._template is None:
             self._template = Template(self._template_command, self._environment)
         self._template.ask()
@@ -90,6 +96,16 @@ class Spare:
             made = self._template.receive(seconds)
             if made is not None:
                 self._hold(made)
+
+    def _bury_template(self) -> None:
+        """Let a dead template go, and do without if templates die before any use."""
+        assert self._template is not None
+        self._template.end()
+        self._stillborn = 0 if self._template.has_served else self._stillborn + 1
+        self._template = None
+        if self._stillborn >= TRIES:
+            log.warning("trainers are started from nothing: their template fails")
+            self._template_command = None
 
     def _hold(self, trainer: TrainerProcess) -> None:
         self._ready = trainer

@@ -39,6 +39,8 @@ class Template:
         )
         theirs.close()
         self.pid = self._process.pid
+        self.has_served = False
+        """Whether it has made a copy."""
         self._asked: tuple[int, int, int] | None = None
         """Our ends of the streams of the copy that was asked for."""
 
@@ -73,6 +75,7 @@ class Template:
                 continue
             streams, self._asked = self._asked, None
             if answer.isdigit() and int(answer) > 0:
+                self.has_served = True
                 return TrainerProcess.adopt(int(answer), streams)
             _close(streams)
         return None

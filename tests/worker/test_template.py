@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_a_copy_is_our_child_and_leads_its_own_group(template: Template) -> None
     assert os.getpgid(trainer.pid) == trainer.pid
     assert trainer.pid != template.pid
     trainer.end()
+
+
+def test_a_template_has_one_thread_because_only_that_one_is_copied(
+    template: Template,
+) -> None:
+    copy_of(template).end()
+
+    assert len(list(Path(f"/proc/{template.pid}/task").iterdir())) == 1
 
 
 def test_a_copy_ends_when_it_is_told_to_and_its_exit_is_ours_to_see(
@@ -155,10 +164,12 @@ def test_a_spare_without_a_template_that_works_is_started_from_nothing(
     spare._template_command = (sys.executable, "-c", "import sys; sys.exit(1)")
 
     began_at = time.monotonic()
-    trainer = spare.take()
+    trainers = [spare.take() for _ in range(5)]
 
-    wait_for(lambda: is_ready(trainer), "a trainer", 20)
+    for trainer in trainers:
+        wait_for(partial(is_ready, trainer), "a trainer", 20)
+        trainer.end()
     assert time.monotonic() - began_at < 30
-    trainer.end()
+    assert spare._template_command is None
     spare.end()
-    assert not alive(trainer.pid)
+    assert not any(alive(trainer.pid) for trainer in trainers)
