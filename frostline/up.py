@@ -37,6 +37,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 READY_SECONDS = 180.0
 """A first start compiles PyTorch's Python files, which takes a slow disk its time."""
 BROKER_SECONDS = 20.0
+BROKER_PORTS = 5
+"""How many free ports are tried, in case somebody else is faster on one."""
 DEATHS_AT_START = 3
 """A process that dies this often before the stack is ready will not get better."""
 API_STOP_SECONDS = 8.0
@@ -239,17 +241,18 @@ class Stack:
 
     def _start_broker(self, broker: Broker) -> None:
         deadline = time.monotonic() + BROKER_SECONDS
-        program = self._program("broker", broker.command(), BROKER_STOP_SECONDS)
-        watched = self._watch(program)
-        while not broker.answers():
-            self._pause(0.02)
-            if time.monotonic() > deadline:
-                raise self._stopped(program, "does not start")
-            if watched.stopped():  # somebody else was faster on this port
-                self._watched.remove(watched)
-                broker.move()
-                watched = self._watch(replace(program, command=broker.command()))
-        self._environment["FROSTLINE_REDIS_URL"] = broker.url
+        for _ in range(BROKER_PORTS):
+            program = self._program("broker", broker.command(), BROKER_STOP_SECONDS)
+            watched = self._watch(program)
+            while not watched.stopped() and time.monotonic() < deadline:
+                if broker.answers():
+                    self._environment["FROSTLINE_REDIS_URL"] = broker.url
+                    return
+                self._pause(0.02)
+            self._watched.remove(watched)
+            watched.kill()
+            broker.move()  # somebody else may have been faster on this port
+        raise self._stopped(program, "does not start")
 
     def _migrate(self) -> None:
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]
