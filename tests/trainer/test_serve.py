@@ -147,7 +147,7 @@ def test_a_hung_trainer_writes_its_stacks_down(trainer: Trainer) -> None:
 
     assert status == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in log
-    assert "listening.py" in log
+    assert "in serve\n" in log
 
 
 ORPHANING = """
