@@ -93,7 +93,7 @@ class House:
         with transaction() as session:
             job_id = jobs.add(session, submission).id
         if hint:
-            assert worker.queue.send(job_id)
+            worker.queue.send(job_id)  # if it is lost, the sweep sends it again
         return job_id
 
     def start(self, name: str = "w1", **settings: Any) -> subprocess.Popen[bytes]:
@@ -200,11 +200,11 @@ class House:
                 process.send_signal(signal.SIGTERM)
         for process in self.started:
             try:
-                process.wait(10)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        wait_for(lambda: not any(map(alive, self.seen)), "all processes gone", 5)
+        wait_for(lambda: not any(map(alive, self.seen)), "all processes gone", 20)
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def lodge(
     monkeypatch = pytest.MonkeyPatch()
     url = f"sqlite:///{folder / 'frostline.db'}"
     for house in furnished(url, redis_server.url, folder, monkeypatch):
-        house.ready(stall_seconds=2, log_bytes=2**18)
+        house.ready(stall_seconds=4, log_bytes=2**18)
         yield house
 
 

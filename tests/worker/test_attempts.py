@@ -28,8 +28,8 @@ def test_a_job_is_trained_and_its_books_are_in_order(lodge: House) -> None:
         ("kill_self", "the trainer was ended by SIGKILL"),
         ("exit_zero", "ended with exit code 0 and without a result"),
         ("exit_one", "ended with exit code 1 and without a result"),
-        ("hang", "no progress for 2 s after step 3"),
-        ("close_stdout", "no progress for 2 s after step 3"),
+        ("hang", "no progress for 4 s after step 3"),
+        ("close_stdout", "no progress for 4 s after step 3"),
         ("daemon", "the trainer was ended by SIGKILL"),
     ],
 )
@@ -190,17 +190,17 @@ def test_a_model_whose_trainer_was_killed_while_exporting_gets_its_graph_later(
     wait_for(lambda: "will be tried again" in lodge.log_of(job_id), "the log's word")
     assert not exported(job.model_id)
 
-    assert queue.send_export(job.model_id or "")
+    wait_for(lambda: queue.send_export(job.model_id or ""), "the hint sent")
 
     wait_for(lambda: exported(job.model_id), "the export")
 
 
 def test_the_next_job_does_not_wait_for_the_export_of_the_last(lodge: House) -> None:
-    first = lodge.add(steps=2, export_seconds=8)
+    first = lodge.add(steps=2, export_seconds=20)
     second = lodge.add(steps=2)
 
     lodge.ended(first)
-    lodge.ended(second, seconds=6)
+    lodge.ended(second, seconds=15)
 
     lodge.books_are_in_order(second, steps=2)
 

@@ -17,30 +17,30 @@ from tests.worker.conftest import PATIENCE, House, alive, wait_for
 
 def test_a_killed_trainer_costs_its_attempt(house: House) -> None:
     house.ready()
-    job_id = house.add(steps=60, step_seconds=0.02, checkpoint_every=10)
+    job_id = house.add(steps=200, step_seconds=0.02, checkpoint_every=10)
     trainer = house.reached(job_id, 12)
 
     os.kill(trainer, signal.SIGKILL)
 
     house.ended(job_id)
-    house.books_are_in_order(job_id, steps=60)
+    house.books_are_in_order(job_id, steps=200)
     assert house.attempt(job_id, 1).outcome is Outcome.CRASHED
-    assert house.attempt(job_id, 2).resumed_step in {10, 20, 30, 40, 50}
+    assert house.attempt(job_id, 2).resumed_step in range(10, 200, 10)
 
 
 def test_a_killed_pool_child_takes_its_trainers_along_and_its_job_goes_on_at_once(
     house: House,
 ) -> None:
     process = house.ready(lease_seconds=300)
-    job_id = house.add(steps=60, step_seconds=0.02, checkpoint_every=10)
+    job_id = house.add(steps=200, step_seconds=0.02, checkpoint_every=10)
     house.reached(job_id, 12)
     trainers, child = house.trainers(process), house.pool_child(process)
 
     os.kill(child, signal.SIGKILL)
 
-    wait_for(lambda: not any(map(alive, trainers)), "no orphan", 5)
-    house.ended(job_id, seconds=20)
-    house.books_are_in_order(job_id, steps=60)
+    wait_for(lambda: not any(map(alive, trainers)), "no orphan", 20)
+    house.ended(job_id, seconds=40)
+    house.books_are_in_order(job_id, steps=200)
     assert house.attempt(job_id, 1).outcome is Outcome.LOST
 
 
@@ -48,32 +48,32 @@ def test_a_killed_worker_takes_everything_along_and_frees_its_job_when_it_return
     house: House,
 ) -> None:
     process = house.ready(lease_seconds=300)
-    job_id = house.add(steps=60, step_seconds=0.02, checkpoint_every=10)
+    job_id = house.add(steps=200, step_seconds=0.02, checkpoint_every=10)
     house.reached(job_id, 12)
     below = house.below(process)
 
     process.kill()
     process.wait()
 
-    wait_for(lambda: not any(map(alive, below)), "no orphan", 5)
+    wait_for(lambda: not any(map(alive, below)), "no orphan", 20)
     assert house.job(job_id).status == "running"
     house.start(lease_seconds=300)
-    house.ended(job_id, seconds=20)
-    house.books_are_in_order(job_id, steps=60)
+    house.ended(job_id, seconds=40)
+    house.books_are_in_order(job_id, steps=200)
 
 
 def test_a_killed_worker_that_never_returns_loses_its_job_with_its_lease(
     house: House,
 ) -> None:
     process = house.ready("w1", lease_seconds=2)
-    job_id = house.add(steps=60, step_seconds=0.02)
+    job_id = house.add(steps=200, step_seconds=0.02)
     house.reached(job_id, 3)
 
     process.kill()
     house.start("w2", lease_seconds=2)
 
-    house.ended(job_id, seconds=30)
-    house.books_are_in_order(job_id, steps=60)
+    house.ended(job_id, seconds=60)
+    house.books_are_in_order(job_id, steps=200)
     assert house.attempt(job_id, 2).worker == "w2"
 
 
@@ -92,10 +92,10 @@ def test_a_worker_frozen_longer_than_its_lease_writes_nothing_more(
     os.kill(child, signal.SIGCONT)
     os.kill(frozen.pid, signal.SIGCONT)
 
-    wait_for(lambda: not alive(trainer), "the end of the zombie's trainer", 5)
+    wait_for(lambda: not alive(trainer), "the end of the zombie's trainer", 20)
     house.ended(job_id)
     house.books_are_in_order(job_id, steps=150)
-    wait_for(lambda: refused("w1") == 1, "the refusal counted", 5)
+    wait_for(lambda: refused("w1") == 1, "the refusal counted", 20)
 
 
 def refused(name: str) -> int:
@@ -108,7 +108,7 @@ def test_a_second_worker_of_a_living_name_refuses_to_start(house: House) -> None
 
     second = house.start()
 
-    assert second.wait(20) == 78
+    assert second.wait(40) == 78
     assert "is running already on" in house.log()
     assert "set FROSTLINE_WORKER_NAME to another name" in house.log()
 
@@ -116,7 +116,7 @@ def test_a_second_worker_of_a_living_name_refuses_to_start(house: House) -> None
 def test_a_worker_whose_gpu_is_not_there_refuses_to_start(house: House) -> None:
     process = house.start(device="cuda:7")
 
-    assert process.wait(20) != 0
+    assert process.wait(40) != 0
     assert "device 'cuda:7' was asked for" in house.log()
 
 
@@ -127,7 +127,7 @@ def test_a_job_whose_newest_checkpoint_was_damaged_goes_on_from_the_one_before(
     job_id = house.add(steps=200, step_seconds=0.02, checkpoint_every=10)
     house.reached(job_id, 25)
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(40)
     with reading() as session:
         newest, before, *_ = checkpoints.of_job(session, job_id)
     state = house.folder / "data" / newest.folder / "state.json"
