@@ -147,8 +147,13 @@ class Residual(Block):
         }
 
     def activations(self, shapes: Sequence[Shape]) -> int:
-        """Return what both convolutions, the shortcut and the sum keep."""
-        return 3 * super().activations(shapes) + prod(self.output_shape(shapes))
+        """Return what the first convolution, the rest and the sum keep."""
+        shape = self.output_shape(shapes)
+        normed = not isinstance(self.normalization, NoNormalization | None)
+        active = self.activation is not None and self.activation.kind != "none"
+        projects = tuple(shapes[0]) != shape
+        rest = normed * (1 + projects) + active + 1
+        return super().activations(shapes) + rest * prod(shape)
 
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module for inputs of these shapes."""

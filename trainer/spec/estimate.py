@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from trainer.spec.data import DatasetRef, Rows
+from trainer.spec.data import DatasetRef, Held, PartName, Rows
 from trainer.spec.features import Inputs
 from trainer.spec.network import Row
 from trainer.spec.schema import Schema
@@ -69,11 +69,12 @@ def estimate(
     held = mapped if not dataset.standardize else FLOAT
     data = examples * (size * (mapped + held) + 8)
     kept = sum(row.activations for row in rows) + size
+    # a layer's inputs, its sums and what its tail makes of them
     largest = max(
-        sum(map(prod, row.input_shape)) + prod(row.output_shape) for row in rows
+        sum(map(prod, row.input_shape)) + 2 * prod(row.output_shape) for row in rows
     )
     training_batch = 2 * kept * min(training.batch_size, examples)
-    evaluating = 2 * largest * min(ROWS_AT_ONCE, examples)
+    evaluating = 2 * largest * min(ROWS_AT_ONCE, held_back(schema, dataset))
     activation = FLOAT * max(training_batch, evaluating)
     train = training_rows(schema, dataset)
     steps = -(-train // training.batch_size)
@@ -102,11 +103,30 @@ def flops(rows: Sequence[Row]) -> int:
 
 def training_rows(schema: Schema, dataset: DatasetRef) -> int:
     """Return about how many rows are trained on."""
-    train = (schema.part("train") or schema.parts[0]).rows
-    left = float(train)
-    for held in (dataset.split.validation, dataset.split.test):
-        if isinstance(held, float):
-            left -= held * train
-        elif isinstance(held, Rows):
-            left -= held.rows[1] - held.rows[0]
+    split = dataset.split
+    train = _training_part(schema)
+    left = train - sum(
+        _rows_of(held, schema)
+        for held in (split.validation, split.test)
+        if not isinstance(held, PartName)
+    )
     return max(1, round(left))
+
+
+def held_back(schema: Schema, dataset: DatasetRef) -> int:
+    """Return about how many rows the larger of validation and test has."""
+    split = dataset.split
+    return max(round(_rows_of(h, schema)) for h in (split.validation, split.test))
+
+
+def _rows_of(held: Held | None, schema: Schema) -> float:
+    if isinstance(held, float):
+        return held * _training_part(schema)
+    if isinstance(held, Rows):
+        return held.rows[1] - held.rows[0]
+    part = schema.part(held.part) if isinstance(held, PartName) else None
+    return 0 if part is None else part.rows
+
+
+def _training_part(schema: Schema) -> int:
+    return (schema.part("train") or schema.parts[0]).rows
