@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -226,9 +228,12 @@ def test_images_that_do_not_fit_are_refused(
 def test_an_image_of_another_size_is_refused_before_it_is_decoded(
     lab: Lab, pictures: str
 ) -> None:
-    file = io.BytesIO()
-    Image.new("L", (30_000, 30_000)).save(file, "PNG")
-    text = base64.b64encode(file.getvalue()).decode()
+    size = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    header = b"IHDR" + size
+    chunks = struct.pack(">I", len(size)) + header
+    chunks += struct.pack(">I", zlib.crc32(header)) + bytes(4) + b"IDAT" + bytes(4)
+    file = b"\x89PNG\r\n\x1a\n" + chunks
+    text = base64.b64encode(file).decode()
 
     assert refused(lab, pictures, images=[text]) == [("/images/0", "bad_image")]
 
