@@ -8,7 +8,7 @@ committed: a row turns ``deleting``, its files go, then the row goes.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from catalog import events
@@ -51,7 +51,7 @@ def add(session: Session, claim: Claim, checkpoint: Mapping[str, Any]) -> list[s
         "bytes": row.bytes,
         "manifest_sha256": row.manifest_sha256,
     }
-    events.add(session, claim.job_id, "checkpoint", told, claim.attempt)
+    events.note(session, claim.job_id, "checkpoint", told, claim.attempt)
     return _retain(session, claim.job_id)
 
 
@@ -77,13 +77,10 @@ def mark_broken(session: Session, job_id: str, folder: str) -> None:
 
 def drop_of_ended(session: Session, seconds: float) -> None:
     """Mark for deletion what jobs left behind that ended that long ago."""
-    ended = select(Job.id).where(Job.finished_at < now(-seconds))
+    ended = exists().where(Job.id == Checkpoint.job_id, Job.finished_at < now(-seconds))
     session.execute(
         update(Checkpoint)
-        .where(
-            Checkpoint.job_id.in_(ended),
-            Checkpoint.state != CheckpointState.DELETING,
-        )
+        .where(Checkpoint.state != CheckpointState.DELETING, ended)
         .values(state=CheckpointState.DELETING)
         .execution_options(synchronize_session=False)
     )

@@ -67,7 +67,7 @@ def out_of_memory(session: Session, job: Job, ending: Ending) -> Job:
         "micro_batch": smaller,
         "error": ending.error,
     }
-    events.add(session, job.id, "diagnostic", told, job.attempt)
+    events.note(session, job.id, "diagnostic", told, job.attempt)
     changed = {"micro_batch": smaller, "memory_failures": failures}
     if job.desired is Desired.PAUSE:
         return moves.set_aside(session, job, **changed)
@@ -80,7 +80,7 @@ def died(session: Session, job: Job, ending: Ending, *, waits: bool) -> Job:
         return cancelled(session, job, ending)
     ended = attempts.close(session, job, ending)
     told = {"worker": ended.worker, "cause": ending.cause, "step": ended.step}
-    events.add(
+    events.note(
         session, job.id, "interrupted", {**told, "error": ending.error}, job.attempt
     )
     record = _record(session, job, ended)

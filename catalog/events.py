@@ -25,6 +25,17 @@ def add(
     locked = select(Job.id).where(Job.id == job_id).with_for_update()
     if session.scalar(locked) is None:
         raise NotFound("job", job_id)
+    return note(session, job_id, type, data, attempt)
+
+
+def note(
+    session: Session,
+    job_id: str,
+    type: str,  # noqa: A002 - the field's public name
+    data: Mapping[str, Any],
+    attempt: int | None = None,
+) -> Event:
+    """Write an event of a job whose row this transaction has locked already."""
     event = Event(
         job_id=job_id,
         attempt=attempt,

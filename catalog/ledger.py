@@ -92,7 +92,8 @@ class Job(Base):
     """Who holds the claim."""
     lease_until: Mapped[datetime | None]
     run_after: Mapped[datetime] = mapped_column(default=now())
-    hinted_at: Mapped[datetime | None]
+    hinted_at: Mapped[datetime | None] = mapped_column(default=now())
+    """When a worker was last told to look; whoever submits does so after the commit."""
     deadline_at: Mapped[datetime | None]
     """When the running attempt uses up the job's time limit."""
     timeout_seconds: Mapped[float | None]

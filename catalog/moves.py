@@ -44,7 +44,7 @@ def write(session: Session, job: Job, **values: Any) -> Job:
 def ask(session: Session, job: Job, desired: Desired) -> Job:
     """Write down what people want of a running job."""
     asked = write(session, job, desired=desired)
-    events.add(session, job.id, "status", {"status": asked.shown_status}, job.attempt)
+    events.note(session, job.id, "status", {"status": asked.shown_status}, job.attempt)
     return asked
 
 
@@ -91,5 +91,5 @@ def _move(
     attempt = job.attempt or None
     freed = {"worker": None, "lease_until": None, "deadline_at": None}
     moved = write(session, job, status=status, **freed, **values)
-    events.add(session, job.id, "status", {"status": status, **told}, attempt)
+    events.note(session, job.id, "status", {"status": status, **told}, attempt)
     return moved

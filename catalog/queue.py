@@ -43,13 +43,15 @@ def claim(session: Session, worker: str) -> Claim | None:
     )
     if job is None:
         return None
-    checkpoint = checkpoints.newest(session, job.id)
+    checkpoint = None
+    if job.attempt > 1:
+        checkpoint = checkpoints.newest(session, job.id)
+        metrics.archive(session, job.id, -1 if checkpoint is None else checkpoint.step)
     taken = _claim_of(session, job, checkpoint)
-    metrics.archive(session, job.id, -1 if checkpoint is None else checkpoint.step)
     _start_clock(session, taken, job)
     attempts.open_one(session, taken, worker, place)
     told = {"status": Status.RUNNING, "worker": worker, "step": taken.checkpoint_step}
-    events.add(session, job.id, "status", told, job.attempt)
+    events.note(session, job.id, "status", told, job.attempt)
     return taken
 
 
@@ -138,14 +140,14 @@ def _elsewhere(session: Session, place: Worker) -> bool:
 
 
 def _claim_of(session: Session, job: Job, checkpoint: Checkpoint | None) -> Claim:
-    dataset = session.get_one(Dataset, job.dataset_id)
+    folder = select(Dataset.folder).where(Dataset.id == job.dataset_id)
     return Claim(
         job_id=job.id,
         attempt=job.attempt,
         name=job.name,
         spec=job.resolved_spec,
         dataset_id=job.dataset_id,
-        dataset_folder=dataset.folder,
+        dataset_folder=session.scalars(folder).one(),
         sources=job.sources,
         checkpoint=checkpoint.folder if checkpoint else None,
         checkpoint_step=checkpoint.step if checkpoint else 0,
@@ -160,4 +162,5 @@ def _start_clock(session: Session, claim: Claim, job: Job) -> None:
     if job.timeout_seconds is not None:
         left = job.timeout_seconds - attempts.seconds(session, job.id)
         values["deadline_at"] = now(max(0.0, left))
-    moves.write(session, job, **values)
+    if "deadline_at" in values or job.step != claim.checkpoint_step:
+        moves.write(session, job, **values)

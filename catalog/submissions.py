@@ -9,7 +9,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from catalog import events, ids
-from catalog.clock import now
 from catalog.errors import Conflict, IdempotencyKeyReused, NotFound
 from catalog.tables import (
     TERMINAL,
@@ -89,14 +88,12 @@ def add(session: Session, submission: Submission) -> Job:
         device=submission.device,
         parent=submission.parent,
         timeout_seconds=resolved.get("timeout_seconds"),
-        hinted_at=now(),  # whoever submits sends the hint right after the commit
     )
     session.add(job)
     session.flush()
     used = dict.fromkeys(source["id"] for source in submission.sources)
     session.add_all(JobSource(job_id=job_id, model_id=model) for model in used)
-    events.add(session, job_id, "status", {"status": Status.QUEUED})
-    session.refresh(job)
+    events.note(session, job_id, "status", {"status": Status.QUEUED})
     return job
 
 
