@@ -44,7 +44,9 @@ class Stack:
         """Start everything and wait until the API says that it is ready."""
         command = [sys.executable, "-m", "frostline", "up", "--data", str(self.folder)]
         command += ["--port", str(self.port), "--workers", str(self.workers)]
-        environment = dict(os.environ) | self._settings
+        # what another fixture set for this process is not meant for a whole stack
+        outer = {n: v for n, v in os.environ.items() if not n.startswith("FROSTLINE_")}
+        environment = outer | self._settings
         # SIGTERM at our death: the stack ends its own processes then.
         self._process = start(
             command, self.log, environment=environment, death_signal=signal.SIGTERM

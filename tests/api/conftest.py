@@ -33,11 +33,13 @@ def ledger(
     _forget()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(redis_server: Redis) -> Iterator[str]:
-    """Serve the application as long as the tests run, each with its own ledger.
+    """Serve the application to a module's tests, each with its own ledger.
 
-    It keeps nothing of a ledger but what ids name, and ids never come twice.
+    It keeps nothing of a ledger but what ids name, and ids never come twice. Its
+    settings stand in this process's environment: no longer than its module, or the
+    processes that later tests start would inherit them.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FROSTLINE_REDIS_URL", redis_server.url)

@@ -13,6 +13,8 @@ from frostline.interruptions import Interruptions
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_wish_to_stop_ends_a_wait(number: signal.Signals) -> None:
+    # under nohup SIGHUP is ignored, and then it is no wish
+    before = signal.signal(number, signal.default_int_handler)
     with Interruptions() as interruptions:
         os.kill(os.getpid(), number)
         started = time.monotonic()
@@ -23,6 +25,7 @@ def test_a_wish_to_stop_ends_a_wait(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         assert interruptions.wait(60)
         assert interruptions.count == 2
+    signal.signal(number, before)
 
 
 def test_a_wait_without_a_signal_lasts_its_time() -> None:
