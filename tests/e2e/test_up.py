@@ -190,8 +190,9 @@ def test_a_signal_stops_everything_within_seconds(
     own: Stack, number: signal.Signals
 ) -> None:
     assert own._process is not None
+    # broker, API, worker, its pool child: the last may come after the first answer
+    assert eventually(lambda: len(below(own)) >= 4)
     everything = below(own)
-    assert len(everything) >= 4
     started = time.monotonic()
 
     own._process.send_signal(number)
