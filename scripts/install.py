@@ -10,6 +10,9 @@ extras and Python it was made for. Only Python itself is needed to run this.
 import fcntl
 import hashlib
 import os
+import re
+import select
+import shutil
 import subprocess
 import sys
 import time
@@ -20,20 +23,51 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 EXTRAS = {"run": "api,worker,standalone", "dev": "api,worker,standalone,dev"}
 NEWS_SECONDS = 10
+NEWS = re.compile(r"\s*(Collecting|Downloading|Installing|Preparing|Building) ")
+"""What pip says and a person wants to know."""
 
 
 class StepFailed(Exception):
     """A step ended with an error; the text is the end of its log."""
 
 
+class Display:
+    """One line that is rewritten on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._started = self._told = time.monotonic()
+        self._live = sys.stdout.isatty()
+        if not self._live:
+            self._write(f"{title} ...\n")
+
+    def show(self, what: str) -> None:
+        """Say what the step is at, and for how long it has been running."""
+        elapsed = time.monotonic() - self._started
+        room = shutil.get_terminal_size((100, 24)).columns - 1
+        text = f"{self._title} {elapsed:4.0f} s  {what}"[:room]
+        if self._live:
+            self._write(f"\r\033[K{text}")
+        elif time.monotonic() - self._told > NEWS_SECONDS:
+            self._told = time.monotonic()
+            self._write(f"{text}\n")
+
+    def end(self) -> None:
+        """Say how long it took."""
+        elapsed = time.monotonic() - self._started
+        before = "\r\033[K" if self._live else ""
+        self._write(f"{before}{self._title} done in {elapsed:.0f} s\n")
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 def run_step(title: str, command: list[str]) -> None:
     """Run one command, showing what it is at and for how long."""
-    started = told = time.monotonic()
-    live = sys.stdout.isatty()
-    if not live:
-        sys.stdout.write(f"{title} ...\n")
-        sys.stdout.flush()
-    lines: list[str] = []
+    display = Display(title)
+    lines: list[str] = [""]
+    news = ""
     environment = os.environ | {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
@@ -45,26 +79,24 @@ def run_step(title: str, command: list[str]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            elapsed = time.monotonic() - started
-            if live:
-                what = f"{title} {elapsed:4.0f} s  {lines[-1]}"
-                sys.stdout.write(f"\r\033[K{what[:100]}")
-                sys.stdout.flush()
-            elif time.monotonic() - told > NEWS_SECONDS:
-                told = time.monotonic()
-                sys.stdout.write(f"{title} {elapsed:4.0f} s  {lines[-1][:100]}\n")
-                sys.stdout.flush()
-    sys.stdout.write("\r\033[K" if live else "")
+        while True:
+            # Installing is silent for long: the clock goes on without news.
+            ready, _, _ = select.select([process.stdout], [], [], 1.0)
+            if ready:
+                part = os.read(process.stdout.fileno(), 65536)
+                if not part:
+                    break
+                first, *rest = part.decode(errors="replace").split("\n")
+                lines[-1] += first
+                lines += rest
+                told = [line.strip() for line in lines[:-1] if NEWS.match(line)]
+                news = told[-1] if told else news
+            display.show(news)
     if process.returncode != 0:
-        raise StepFailed("\n".join([f"{title} failed:", *lines[-30:]]))
-    sys.stdout.write(f"{title} done in {time.monotonic() - started:.0f} s\n")
-    sys.stdout.flush()
+        raise StepFailed("\n".join(["", f"{title} failed:", *lines[-30:]]))
+    display.end()
 
 
 def wanted(kind: str) -> str:
