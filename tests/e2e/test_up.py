@@ -87,10 +87,11 @@ def test_each_process_has_a_log_in_the_data_folder(running: Stack) -> None:
 
 
 def test_a_stack_that_is_ready_says_where(running: Stack) -> None:
-    said = running.log.read_text()
-    about = json.loads((running.folder / "run" / "up.lock").read_text())
+    words = f"Frostline is ready at {running.url}"
 
-    assert f"Frostline is ready at {running.url}" in said
+    # it asks for itself, a moment after the one who started it
+    assert eventually(lambda: words in running.log.read_text())
+    about = json.loads((running.folder / "run" / "up.lock").read_text())
     assert about["url"] == running.url
     assert about["ready"]
 
