@@ -30,6 +30,8 @@ CLAIM_SECONDS = 60.0
 """How long one hint is tried while the database is away; the sweep sends another."""
 LAST_EXPORT_SECONDS = 5.0
 """How long a draining worker waits for graphs: the sweep asks for them again."""
+STRAY_SECONDS = 1.0
+"""How long the next spare is waited for before strays are told from it."""
 
 
 class PoolChild:
@@ -143,6 +145,9 @@ class PoolChild:
         return True
 
     def _end_strays(self) -> None:
+        # A copy that is being made is our child before we hear of it.
+        if not self._spare.has_settled(STRAY_SECONDS):
+            return  # after the next attempt, then
         ended = end_strays(self._spare.pids | self._exports.pids)
         if ended:
             log.warning("ended %d processes that a trainer left behind", ended)

@@ -61,6 +61,11 @@ class Spare:
         template = self._template
         return self._ready is None and template is not None and template.is_alive
 
+    def has_settled(self, seconds: float) -> bool:
+        """Wait so long for a copy that was asked for; tell whether none is coming."""
+        self._collect(seconds)
+        return self._template is None or not self._template.is_asked
+
     def take(self) -> TrainerProcess:
         """Return a trainer that nobody has used and nobody will use again."""
         self.warm()

@@ -49,6 +49,11 @@ class Template:
         """Tell whether copies can still be asked for."""
         return self._process.poll() is None
 
+    @property
+    def is_asked(self) -> bool:
+        """Tell whether a copy is on its way."""
+        return self._asked is not None
+
     def ask(self) -> None:
         """Ask for a copy, if none is on its way; do not wait for it."""
         if self._asked is not None:

@@ -65,7 +65,10 @@ class TrainerProcess:
         """Take over a child that another process made for us."""
 
         def reap() -> int:
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            try:
+                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            except ChildProcessError:  # ended as a stray; how, nobody knows any more
+                return -signal.SIGKILL
 
         return cls(pid, streams, reap)
 
@@ -78,7 +81,10 @@ class TrainerProcess:
         if self._exit_code is not None:
             return True
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.pid, options) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, options) is not None
+        except ChildProcessError:  # reaped by whoever ends strays
+            return True
 
     @property
     def has_outgoing(self) -> bool:
