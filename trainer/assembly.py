@@ -18,7 +18,6 @@ from trainer.errors import NotADataset
 from trainer.frozen import Frozen
 from trainer.frozen_cache import FrozenCache
 from trainer.frozen_outputs import FrozenOutputs
-from trainer.loop import Material, Training
 from trainer.memory import in_memory
 from trainer.network import Network
 from trainer.preprocessing import Preprocessing
@@ -30,6 +29,7 @@ from trainer.spec.network import INPUT
 from trainer.spec.resolve import resolve
 from trainer.target_scale import target_scale
 from trainer.targets import targets_of
+from trainer.training import Material, Training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STATE = "state.json"
 TENSORS = "tensors.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 TOLERATED = 2
 """Saves in a row that may fail; one more fails the job."""
 
@@ -114,6 +114,8 @@ def read(folder: Path) -> Snapshot:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
+            raise CheckpointBroken(folder, f"format {manifest['format']}, not {FORMAT}")
         for name in (STATE, TENSORS):
             if _described(folder / name) != manifest["files"][name]:
                 raise CheckpointBroken(folder, f"{name} is not what was written")

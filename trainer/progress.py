@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.loop import Report, Training
+    from trainer.loop import Report
+    from trainer.training import Training
 
 WINDOW_SECONDS = 5.0
 """The pace is that of about the last so many seconds."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trainer.assembly import Assembly
-    from trainer.loop import Training
     from trainer.model_folder import File
+    from trainer.training import Training
 
 PREFIX = "layers."
 """What torch puts before a layer's name in the name of a tensor."""

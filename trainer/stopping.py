@@ -72,14 +72,16 @@ class Stopping:
                 weights[name].copy_(tensor)
         return bool(self.weights)
 
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs beside the weights."""
-        return asdict(self.best)
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what a checkpoint needs: the best weights, and where they were."""
+        return self.weights, asdict(self.best)
 
-    def restore(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    def restore(
+        self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+    ) -> None:
         """Go on from what `state` returned."""
-        self.best = Best(**state)
-        self.weights = dict(weights)
+        self.best = Best(**numbers)
+        self.weights = dict(tensors)
 
     def _better(self, value: float) -> bool:
         assert self.wish is not None

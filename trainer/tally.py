@@ -6,7 +6,7 @@ few steps; figures are read once per evaluation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -66,24 +66,22 @@ class Tally:
         self.clear()
         return read
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what a checkpoint needs to go on counting, to the last bit."""
         kept = {LOSS: self.loss}
         kept |= {f"{SUM}{name}": total for name, total in self._sums.totals.items()}
         if self._outputs:
             kept[OUTPUTS] = torch.cat(self._outputs)
             kept[CHOSEN] = torch.cat(self._chosen)
-        return kept
+        return kept, {"rows": self.rows, "steps": self._steps}
 
-    def counts(self) -> dict[str, int]:
-        """Return what a checkpoint needs beside the tensors."""
-        return {"rows": self.rows, "steps": self._steps}
-
-    def restore(self, counts: Mapping[str, int], tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `counts` and `tensors` returned."""
+    def restore(
+        self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+    ) -> None:
+        """Go on from what `state` returned."""
         self.clear()
         device = self.targets.device
-        self.rows, self._steps = counts["rows"], counts["steps"]
+        self.rows, self._steps = numbers["rows"], numbers["steps"]
         self.loss = tensors[LOSS].to(device)
         for name, tensor in tensors.items():
             if name.startswith(SUM):

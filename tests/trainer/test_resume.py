@@ -11,7 +11,8 @@ from tests.trainer import trainings
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, pictures, spec
 from trainer import checkpoint
 from trainer.assembly import Assembly
-from trainer.loop import Row, fit
+from trainer.loop import fit
+from trainer.training import Row
 
 LENGTHS = {"frozen": 20, "adam": 15, "convolutional": 20, "in_parts": 20}
 """Steps of each run: 36 rows in batches of 8 are 5 steps in each of 4 epochs."""

@@ -10,9 +10,10 @@ import torch
 from trainer.assembly import Assembly, assembled
 from trainer.commands import Commands
 from trainer.dataset import Dataset, described
-from trainer.loop import Report, Row, Training, fit
+from trainer.loop import Report, fit
 from trainer.order import Order, OrderedSource
 from trainer.run import Event, Run
+from trainer.training import Row, Training
 
 TOY = Path("toy")
 DENSE: list[dict[str, Any]] = [
