@@ -15,8 +15,8 @@ from trainer.spec.layers import Layer
 from trainer.spec.losses import Loss
 from trainer.spec.normalizations import Normalization
 from trainer.spec.optimizers import Optimizer
+from trainer.spec.regularization import EarlyStopping, Regularization
 from trainer.spec.schedules import Schedule
-from trainer.spec.training import EarlyStopping, Regularization
 
 router = APIRouter(prefix="/techniques", tags=["service"])
 

@@ -9,11 +9,10 @@ from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from trainer.errors import NothingLearns
-from trainer.spec.layers import OUTPUT
+from trainer.penalties import Penalties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
     from trainer.network import Cut, Network
     from trainer.spec.training import Training
-
-MATRIX = 2
-"""A parameter with this many dimensions or more holds weights; biases and the vectors
-of a normalisation have one."""
 
 
 class Descent:
@@ -52,23 +47,23 @@ class Descent:
         self.optimizer = recipe.optimizer.build(self.learning)
         # as the class defines it: what torch wraps it in serves profilers and compilers
         self._update: Callable[[Optimizer], object] = unwrap(type(self.optimizer).step)
-        self.weights: list[Tensor] = [p for p in self.learning if p.ndim >= MATRIX]
-        self.hidden = list(_hidden_weights(network))
+        self.penalties = Penalties(network, recipe.regularization)
 
     def step(
         self, values: Mapping[str, Tensor], targets: Tensor, learning_rate: float
     ) -> tuple[Tensor, Tensor]:
         """Take one step; return the batch's mean loss and its outputs."""
         loss, outputs = self._gradients(values, targets)
-        self._penalise()
+        self.penalties.add_gradients()
         self.recipe.gradient_clipping.clip(self.learning)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+        self.penalties.decay(self.optimizer.param_groups)
         with torch.no_grad():
             self._update(self.optimizer)
         for parameter in self.learning:
             parameter.grad = None
-        self._limit()
+        self.penalties.limit()
         return loss, outputs
 
     def _gradients(
@@ -92,28 +87,6 @@ class Descent:
             total += loss.detach()
             parts.append(outputs.detach())
         return total, torch.cat(parts)
-
-    def _penalise(self) -> None:
-        """Add the gradients of l1 Σ|w| and l2 Σw² to those of the loss."""
-        l1, l2 = self.recipe.regularization.l1, self.recipe.regularization.l2
-        if not (l1 or l2) or not self.weights:
-            return
-        with torch.no_grad():
-            gradients = [_gradient(weight) for weight in self.weights]
-            if l2:
-                torch._foreach_add_(gradients, self.weights, alpha=2 * l2)
-            if l1:
-                signs = [weight.sign() for weight in self.weights]
-                torch._foreach_add_(gradients, signs, alpha=l1)
-
-    def _limit(self) -> None:
-        """Scale down the weights into each unit whose norm is too large."""
-        limit = self.recipe.regularization.max_norm
-        if isinstance(limit, str):
-            return
-        with torch.no_grad():
-            for weight in self.hidden:
-                weight.renorm_(2, 0, limit)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the optimizer's memory: its tensors, and what is no tensor."""
@@ -166,20 +139,3 @@ def _parts(rows: int, size: int) -> Iterator[slice]:
             stop = rows
         yield slice(start, stop)
         start = stop
-
-
-def _gradient(weight: Tensor) -> Tensor:
-    """Return the weight's gradient, zero if the loss does not depend on it."""
-    if weight.grad is None:
-        weight.grad = torch.zeros_like(weight)
-    return weight.grad
-
-
-def _hidden_weights(network: Network) -> Iterator[nn.Parameter]:
-    """Yield the weights that learn in all layers but the output."""
-    for name, layer in network.layers.items():
-        if name == OUTPUT:
-            continue
-        for parameter in layer.parameters():
-            if parameter.requires_grad and parameter.ndim >= MATRIX:
-                yield parameter

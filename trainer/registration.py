@@ -10,7 +10,7 @@ from trainer.assembly import target_names
 from trainer.errors import FrozenMoved
 from trainer.evaluate import falls
 from trainer.frozen import proof
-from trainer.spec.training import EarlyStopping
+from trainer.spec.regularization import EarlyStopping
 
 if TYPE_CHECKING:
     from pathlib import Path

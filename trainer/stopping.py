@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.evaluate import falls
-from trainer.spec.training import EarlyStopping
+from trainer.spec.regularization import EarlyStopping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,15 +1,15 @@
 """What layers have in common: inputs, and the tail of a layer that has weights.
 
 ``Step`` is any layer, ``Plain`` one that takes one input and keeps its shape unless it
-says otherwise, ``Block`` one with weights followed by normalisation, activation and
-dropout.
+says otherwise, ``Merge`` one with several inputs, ``Weighted`` one with weights,
+``Block`` one whose weights are followed by normalisation, activation and dropout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
@@ -17,12 +17,13 @@ from trainer.spec.activations import Activation, Elu
 from trainer.spec.base import Count, Fraction, LayerName, Named, Spec
 from trainer.spec.initializers import HeNormal, Initializer, Zeros
 from trainer.spec.normalizations import Batch, NoNormalization, Normalization
+from trainer.spec.regularization import LayerRegularization
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from torch import nn
+    from torch import Generator, Tensor, nn
 
     from trainer.modules.tail import Tail
 
@@ -64,6 +65,10 @@ class Step(Spec):
     inputs: tuple[LayerName, ...] | None = None
     """Names of the layers it takes; ``input`` is the network's input; absent: the
     layer before it."""
+    random: ClassVar[bool] = False
+    """Whether the layer draws at random while training, though it has no weights."""
+    takes: ClassVar[tuple[int, int]] = (1, 1)
+    """Fewest and most inputs."""
 
     def filled(self, defaults: Defaults) -> Self:
         """Return the layer with every absent field taken from `defaults`."""
@@ -85,6 +90,22 @@ class Step(Spec):
         """Return the module for inputs of these shapes."""
         raise NotImplementedError
 
+    def flops(self, shapes: Sequence[Shape]) -> int:
+        """Return the multiplications and additions of one example's forward pass."""
+        return 0
+
+    def draws(self) -> bool:
+        """Return whether the layer's outputs are random while training."""
+        return self.random
+
+    def fill(
+        self, name: str, tensor: TensorShape, values: Tensor, generator: Generator
+    ) -> None:
+        """Give the learning tensor called `name` its first values, in place.
+
+        What is left alone keeps the values that its module made it with.
+        """
+
 
 class Plain(Step):
     """A layer with one input and, unless it says otherwise, an output like it."""
@@ -94,15 +115,47 @@ class Plain(Step):
         return shapes[0]
 
 
-class Block(Step):
-    """A layer with weights, followed by normalisation, activation and dropout."""
+class Weighted(Step):
+    """A layer with weights; they start from its initialisers, by the tensors' roles."""
 
-    activation: Annotated[Activation | None, Named] = None
-    """Function of the (normalised) sums."""
     initializer: Annotated[Initializer | None, Named] = None
     """Initial weights."""
     bias_initializer: Annotated[Initializer | None, Named] = None
     """Initial biases; absent: zeros."""
+    regularization: LayerRegularization | None = None
+    """Penalties and limits of this layer in place of the training's."""
+
+    def fill(
+        self, name: str, tensor: TensorShape, values: Tensor, generator: Generator
+    ) -> None:
+        """Fill a weight or a bias from its initialiser.
+
+        An initialiser counts the axis of units first, so a weight that has it elsewhere
+        is filled as if it lay so.
+        """
+        first = {"weight": self.initializer, "bias": self.bias_initializer}
+        initializer = first.get(tensor.role)
+        if initializer is None:
+            return
+        if tensor.unit_axis == 0:
+            initializer.fill(values, generator)
+            return
+        turned = values.movedim(tensor.unit_axis, 0).contiguous()
+        initializer.fill(turned, generator)
+        values.copy_(turned.movedim(0, tensor.unit_axis))
+
+    def flops(self, shapes: Sequence[Shape]) -> int:
+        """Return two per weight and position that it is used at."""
+        positions = prod(self.output_shape(shapes)[1:])
+        weights = (t for t in self.tensors(shapes).values() if t.role == "weight")
+        return sum(2 * weight.elements * positions for weight in weights)
+
+
+class Block(Weighted):
+    """A layer with weights, followed by normalisation, activation and dropout."""
+
+    activation: Annotated[Activation | None, Named] = None
+    """Function of the (normalised) sums."""
     normalization: Annotated[Normalization | None, Named] = None
     """Normalisation of the sums, before the activation."""
     dropout: DropoutRate = None
@@ -129,16 +182,22 @@ class Block(Step):
 
     def tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
         """Return weights and biases, then the normalisation's vectors."""
-        vectors = self._normalization().tensors(self.output_shape(shapes))
+        vectors = self._normalization().tensors(self.tail_shape(shapes))
         return self.own_tensors(shapes) | {
             f"normalization.{name}": tensor for name, tensor in vectors.items()
         }
 
-    def weight_and_bias(self, weight: Shape) -> dict[str, TensorShape]:
+    def tail_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape that normalisation and activation see, channels first."""
+        return self.output_shape(shapes)
+
+    def weight_and_bias(
+        self, weight: Shape, unit_axis: int = 0
+    ) -> dict[str, TensorShape]:
         """Return a weight of that shape and, unless switched off, its bias."""
-        tensors = {"weight": TensorShape(weight)}
+        tensors = {"weight": TensorShape(weight, role="weight", unit_axis=unit_axis)}
         if self.bias is not False:
-            tensors["bias"] = TensorShape(weight[:1])
+            tensors["bias"] = TensorShape((weight[unit_axis],), role="bias")
         return tensors
 
     def activations(self, shapes: Sequence[Shape]) -> int:

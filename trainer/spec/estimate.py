@@ -11,8 +11,9 @@ from math import prod
 from trainer.spec.data import DatasetRef, Held, PartName, Rows
 from trainer.spec.features import Inputs
 from trainer.spec.network import Row
+from trainer.spec.regularization import EarlyStopping
 from trainer.spec.schema import Schema
-from trainer.spec.training import EarlyStopping, Training
+from trainer.spec.training import Training
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -93,12 +94,7 @@ def estimate(
 
 def flops(rows: Sequence[Row]) -> int:
     """Return the multiplications and additions of one forward pass of one example."""
-    return sum(
-        2 * tensor.elements * prod(row.output_shape[1:])
-        for row in rows
-        for tensor in row.tensors.values()
-        if len(tensor.shape) > 1
-    )
+    return sum(row.flops for row in rows)
 
 
 def training_rows(schema: Schema, dataset: DatasetRef) -> int:

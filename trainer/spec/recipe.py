@@ -5,8 +5,9 @@ from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.features import Answer, Inputs, unknown_column
 from trainer.spec.losses import DEFAULT_LOSS, Task
 from trainer.spec.network import NetworkSpec
+from trainer.spec.regularization import EarlyStopping
 from trainer.spec.schema import Schema
-from trainer.spec.training import EarlyStopping, Training
+from trainer.spec.training import Training
 
 METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("loss", "accuracy"),

@@ -4,36 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainer.spec.base import Coefficient, Count, Nullable, Off, Rate, Spec
+from trainer.spec.base import Count, Nullable, Off, Spec
 from trainer.spec.clipping import GradientClipping, NoClipping
 from trainer.spec.losses import Loss
 from trainer.spec.optimizers import Nesterov, Optimizer
+from trainer.spec.regularization import EarlyStopping, Regularization
 from trainer.spec.schedules import NoSchedule, Schedule
-
-
-class Regularization(Spec):
-    """Penalties on the weights of the layers that learn, never on biases."""
-
-    l1: Coefficient = 0.0
-    """Coefficient of Σ|w|, added to the loss."""
-    l2: Coefficient = 0.0
-    """Coefficient of Σw², added to the loss."""
-    max_norm: Annotated[Rate | Off, Nullable] = "none"
-    """Largest Euclidean norm of the weights into one unit of a hidden layer, enforced
-    after each step, after Srivastava et al. (2014), section 5.1."""
-
-
-class EarlyStopping(Spec):
-    """Stop when the monitored metric has not improved for a while."""
-
-    monitor: str = Field(default="validation_loss", max_length=100)
-    """Name of the metric; losses and errors shall fall, all others rise."""
-    patience: Count = 10
-    """Evaluations without improvement after which training stops."""
-    minimum_change: Coefficient = 0.0
-    """Smaller changes do not count as improvement."""
-    restore_best: bool = True
-    """Whether the weights of the best evaluation are kept."""
 
 
 class EveryEpochs(Spec):
