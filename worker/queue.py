@@ -1,8 +1,8 @@
 """The Celery app and the sending of hints; imports no torch and no task.
 
 A hint says "look for the best claimable job" and nothing else: the row is the truth.
-So a hint may be lost, doubled, late or forged without harm, acknowledgement is early,
-results are kept nowhere, and sending gives up after two seconds.
+So a hint may be lost, doubled, late or forged without harm, acknowledgements are not
+sent, results are kept nowhere, and sending gives up after two seconds.
 """
 
 import contextlib
@@ -26,14 +26,15 @@ ENOUGH_HINTS: Final = 256
 nothing. It also bounds the queue of a kind of device that nobody owns."""
 
 _TRANSPORT: Final[dict[str, Any]] = {
-    "visibility_timeout": 300,
+    # An acknowledgement that fails is logged and forgotten by kombu 5.7, but its hint
+    # goes on counting as taken: with room for one, the worker would never take another.
+    "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
     "health_check_interval": 10,
     "retry_on_timeout": True,
     "global_keyprefix": "frostline:",
-    "unacked_restore_throttle": 1,
 }
 _SENDING: Final[dict[str, Any]] = _TRANSPORT | {
     "socket_timeout": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -132,6 +133,38 @@ def test_jobs_submitted_while_the_broker_is_away_run_when_it_is_back(
     frail.ended(job_id, seconds=60)
     assert process.poll() is None
     assert frail.job(job_id).attempt == 1
+
+
+def delivered(house: House) -> int:
+    """Return how many hints the broker has given to the worker."""
+    return (house.folder / "w1.log").read_text(errors="replace").count("] received")
+
+
+def taken_up(house: House) -> int:
+    """Return how many hints the worker's pool child has done with."""
+    return (house.folder / "w1.log").read_text(errors="replace").count("] succeeded in")
+
+
+def test_a_broker_that_dies_with_a_hint_on_its_way_leaves_no_worker_deaf(
+    frail: House, broker: Redis
+) -> None:
+    process = frail.ready()
+    child = frail.pool_child(process)
+    frail.ended(frail.add(steps=3))
+    wait_for(lambda: taken_up(frail) == delivered(frail) > 0, "every hint taken up")
+    before = delivered(frail)
+    os.kill(child, signal.SIGSTOP)
+    wait_for(partial(queue.send, "job_x"), "a hint sent")
+    wait_for(lambda: delivered(frail) > before, "the hint delivered")
+
+    broker.stop()
+    os.kill(child, signal.SIGCONT)
+    time.sleep(1)
+    broker.start()
+
+    job_id = frail.add(hint=False, steps=3)
+    frail.ended(job_id, seconds=30)
+    assert process.poll() is None
 
 
 def test_a_worker_without_a_broker_still_drains(frail: House, broker: Redis) -> None:
