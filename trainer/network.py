@@ -3,15 +3,31 @@
 Dimension words in shapes: batch, features, units, channels, height, width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from trainer.spec.blocks import Block
 from trainer.spec.network import INPUT, NetworkSpec, table
-from trainer.spec.shapes import Shape
+from trainer.spec.shapes import Shape, TensorShape
+
+
+@dataclass(frozen=True)
+class Described:
+    """One parameter of a network, and what its layer says of it."""
+
+    layer: str
+    name: str
+    """Its name within the layer."""
+    parameter: nn.Parameter
+    shape: TensorShape
+    """Its role, and which axis counts its units."""
+
+    @property
+    def weighs(self) -> bool:
+        """Return whether it is a weight: no bias and no vector of a normalisation."""
+        return self.shape.role == "weight"
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,7 @@ class Network(nn.Module):
         self.shape = shape
         self.rows = table(spec, shape)
         self.inputs = {row.name: row.inputs for row in self.rows}
+        self.draws = {str(layer.name): layer.draws() for layer in spec.layers}
         self.layers = nn.ModuleDict(
             {
                 row.name: layer.build(row.input_shape)
@@ -56,20 +73,25 @@ class Network(nn.Module):
     def initialize(self, generator: torch.Generator) -> None:
         """Fill weights and biases by the layers' initialisers, in layer order.
 
-        Vectors of a normalisation start as the identity: scale 1, shift 0.
+        Other tensors keep what their modules made them with: a normalisation starts as
+        the identity.
         """
-        for layer in self.spec.layers:
-            if not isinstance(layer, Block):
-                continue
-            weights, biases = layer.initializer, layer.bias_initializer
-            for name, tensor in self.layers[str(layer.name)].named_parameters():
-                if "normalization" in name:
-                    continue
-                with torch.no_grad():
-                    if name.rpartition(".")[2] == "bias" and biases is not None:
-                        biases.fill(tensor, generator)
-                    elif weights is not None:
-                        weights.fill(tensor, generator)
+        layers = {str(layer.name): layer for layer in self.spec.layers}
+        for each in self.described():
+            with torch.no_grad():
+                layers[each.layer].fill(
+                    each.name, each.shape, each.parameter, generator
+                )
+
+    def described(self) -> Iterator[Described]:
+        """Yield every parameter with what its layer says of it, in layer order.
+
+        Whatever treats weights and other tensors differently (penalties, limits, decay,
+        pruning) asks here: the number of axes tells nothing.
+        """
+        for row in self.rows:
+            for name, parameter in self.layers[row.name].named_parameters():
+                yield Described(row.name, name, parameter, row.tensors[name])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of a batch."""
@@ -83,7 +105,7 @@ class Network(nn.Module):
         """
         fixed = {INPUT}
         for row in self.rows:
-            inert = not row.tensors and row.kind != "dropout"
+            inert = not row.tensors and not self.draws[row.name]
             if fixed.issuperset(row.inputs) and (row.name in frozen or inert):
                 fixed.add(row.name)
         if not fixed.intersection(frozen):

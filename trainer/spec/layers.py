@@ -9,7 +9,7 @@ name exactly what the module's ``state_dict`` holds: a test compares the two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -105,6 +105,7 @@ class Dropout(Plain):
     """
 
     kind: Literal["dropout"] = "dropout"
+    random: ClassVar[bool] = True
     rate: Fraction = 0.5
     """Share of the inputs set to 0 at each step."""
 
@@ -149,16 +150,19 @@ class ActivationLayer(Plain):
         """Return the module."""
         return self.activation.build()
 
+    def draws(self) -> bool:
+        """Return whether the function is random while training."""
+        return bool(getattr(self.activation, "random", False))
+
 
 class Add(Step):
     """Sum several inputs of equal shape: a skip connection, after He et al. (2016)."""
 
     kind: Literal["add"] = "add"
+    takes: ClassVar[tuple[int, int]] = (2, 100_000)
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the common shape."""
-        if len(shapes) < 2:
-            raise Impossible("add needs at least two inputs", field="inputs")
         for shape in shapes[1:]:
             if shape != shapes[0]:
                 raise Impossible(
@@ -179,11 +183,10 @@ class Concatenate(Step):
     """Put several inputs behind each other, along features or channels."""
 
     kind: Literal["concatenate"] = "concatenate"
+    takes: ClassVar[tuple[int, int]] = (2, 100_000)
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the shape with the first sizes summed."""
-        if len(shapes) < 2:
-            raise Impossible("concatenate needs at least two inputs", field="inputs")
         for shape in shapes[1:]:
             if shape[1:] != shapes[0][1:]:
                 raise Impossible(

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from trainer.spec.base import Spec
+from trainer.spec.base import Spec, variants
 from trainer.spec.blocks import Defaults, Step
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
 from trainer.spec.layers import OUTPUT, Dense, Layer
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 
-MERGES = frozenset({"add", "concatenate"})
-"""The layers that take several inputs."""
+MERGES = frozenset(
+    str(member.model_fields["kind"].default)
+    for member in variants(Layer)
+    if issubclass(member, Step) and member.takes[0] > 1
+)
+"""The layers that need several inputs."""
 
 INPUT = "input"
 """The name that ``inputs`` uses for what the network is given."""
@@ -41,6 +45,8 @@ class Row:
     tensors: dict[str, TensorShape]
     activations: int
     """Numbers per example that training keeps for the backward pass."""
+    flops: int = 0
+    """Multiplications and additions of one example's forward pass."""
 
     @property
     def parameters(self) -> int:
@@ -134,8 +140,9 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
 def _row(
     layer: Step, name: str, inputs: tuple[str, ...], shapes: Sequence[Shape]
 ) -> Row:
-    if len(inputs) != 1 and getattr(layer, "kind", "") not in MERGES:
-        raise Impossible(f"takes one input, is given {len(inputs)}", field="inputs")
+    fewest, most = layer.takes
+    if not fewest <= len(inputs) <= most:
+        raise Impossible(_takes(layer, len(inputs)), field="inputs")
     return Row(
         name,
         str(getattr(layer, "kind", "")),
@@ -144,7 +151,17 @@ def _row(
         layer.output_shape(shapes),
         layer.tensors(shapes),
         layer.activations(shapes),
+        layer.flops(shapes),
     )
+
+
+def _takes(layer: Step, given: int) -> str:
+    """Say how many inputs a layer takes, and how many it is given."""
+    kind, (fewest, most) = getattr(layer, "kind", ""), layer.takes
+    if fewest > given and fewest == 2:
+        return f"{kind} needs at least two inputs"
+    words = "one input" if most == 1 else f"{fewest} to {most} inputs"
+    return f"takes {words}, is given {given}"
 
 
 def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -2,18 +2,36 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 Shape = tuple[int, ...]
-"""Shape of one example: (features,) or, channels first, (channels, height, width)."""
+"""Shape of one example: (features,), a sequence (steps, features) or, channels first,
+an image (channels, height, width)."""
+
+Role = Literal["weight", "bias", "other"]
+"""What a tensor is to its layer. ``weight``: penalties, limits, decay and pruning are
+for these alone. ``bias``: starts from the bias initialiser. ``other``: vectors of a
+normalisation, learned slopes, counters; they keep the values their module gave them."""
 
 
 @dataclass(frozen=True)
 class TensorShape:
-    """One tensor of a layer: its shape, its type and whether training changes it."""
+    """One tensor of a layer: its shape, its type, its role, whether it learns.
+
+    A new tensor is ``other`` unless its layer says that it is a weight or a bias, so
+    nothing is penalised by its number of axes.
+    """
 
     shape: Shape
     learns: bool = True
     dtype: str = "float32"
+    fans: tuple[int, int] | None = None
+    """(fan_in, fan_out) for the initialisers, where `initializers.fans` would misread
+    the shape: a transposed convolution, the stacked gates of a recurrent layer."""
+    role: Role = "other"
+    unit_axis: int = 0
+    """Of a weight: the axis that counts its units. What one unit is given, and what
+    ``max_norm`` bounds, is the slice at one position of that axis."""
 
     @property
     def elements(self) -> int:
