@@ -1,24 +1,52 @@
 """Rules that turn gradients into steps. Add one: class here, name in ``Optimizer``.
 
-``build`` receives the parameters that learn, in layer order. Where torch has a fused
-kernel it is asked for: one call updates all parameters.
+``build`` receives the parameters that learn, in layer order: as tensors, or as torch's
+groups where layers have learning rates of their own. Where torch has a fused kernel it
+is asked for: one call updates all parameters. The plain rules are here, the others in
+``adaptive.py``, ``moments.py`` and ``layerwise.py``; what torch lacks is in
+``trainer/rules``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trainer.spec.base import Coefficient, Fraction, Named, Rate, Spec
+from trainer.spec.adaptive import Adadelta, Adagrad, Ftrl, Rmsprop
+from trainer.spec.base import Fraction, Named, Rate
+from trainer.spec.layerwise import Lamb, Muon
+from trainer.spec.moments import Adam, Adamax, Adamw, Amsgrad, Lion, Nadam, Radam
+from trainer.spec.rule import Rule
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.optim import Optimizer as TorchOptimizer
+    from torch.optim.optimizer import ParamsT
 
 
-class Sgd(Spec):
+class GradientDescent(Rule):
+    """Gradient descent over all rows at once, after Cauchy (1847): w ← w - η g.
+
+    An epoch is one step. `batch_size` only bounds how many rows go through the network
+    at once: their gradients add up to that of the mean loss over all rows (batch
+    normalisation still sees each part by itself). Lengths of schedules count these
+    steps, so ``{"epochs": n}`` is n.
+    """
+
+    kind: Literal["gradient_descent"] = "gradient_descent"
+    learning_rate: Rate = 0.1
+    """Step length per unit of gradient, before the schedule."""
+    slots: ClassVar[int] = 0
+    full_batch: ClassVar[bool] = True
+
+    def build(self, parameters: ParamsT) -> TorchOptimizer:
+        """Return the optimizer over `parameters`."""
+        from torch.optim import SGD
+
+        return SGD(parameters, lr=self.learning_rate, fused=True)
+
+
+class Sgd(Rule):
     """Stochastic gradient descent: w ← w - η g, after Robbins and Monro (1951)."""
 
     kind: Literal["sgd"] = "sgd"
@@ -26,14 +54,14 @@ class Sgd(Spec):
     """Step length per unit of gradient, before the schedule."""
     slots: ClassVar[int] = 0
 
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
+    def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
         from torch.optim import SGD
 
         return SGD(parameters, lr=self.learning_rate, fused=True)
 
 
-class Momentum(Spec):
+class Momentum(Rule):
     """Momentum: m ← β m + g, w ← w - η m, after Polyak (1964)."""
 
     kind: Literal["momentum"] = "momentum"
@@ -43,7 +71,7 @@ class Momentum(Spec):
     """Share of the earlier steps that is kept at each step."""
     slots: ClassVar[int] = 1
 
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
+    def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
         from torch.optim import SGD
 
@@ -52,7 +80,7 @@ class Momentum(Spec):
         )
 
 
-class Nesterov(Spec):
+class Nesterov(Rule):
     """Nesterov accelerated gradient, after Nesterov (1983), as in Sutskever (2013).
 
     m ← β m + g, w ← w - η (g + β m): the gradient is taken ahead, where the momentum
@@ -66,7 +94,7 @@ class Nesterov(Spec):
     """Share of the earlier steps that is kept at each step."""
     slots: ClassVar[int] = 1
 
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
+    def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
         from torch.optim import SGD
 
@@ -79,167 +107,25 @@ class Nesterov(Spec):
         )
 
 
-class Adagrad(Spec):
-    """Adaptive gradient, after Duchi et al. (2011), JMLR: rates shrink for good."""
-
-    kind: Literal["adagrad"] = "adagrad"
-    learning_rate: Rate = 0.01
-    """Step length per unit of normalised gradient, before the schedule."""
-    initial_accumulator: Coefficient = 0.1
-    """Starting value of the sum of squared gradients."""
-    epsilon: Rate = 1e-7
-    """Added to the root of the sum."""
-    slots: ClassVar[int] = 1
-
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
-        """Return the optimizer over `parameters`."""
-        from torch.optim import Adagrad as TorchAdagrad
-
-        return TorchAdagrad(
-            parameters,
-            lr=self.learning_rate,
-            initial_accumulator_value=self.initial_accumulator,
-            eps=self.epsilon,
-        )
-
-
-class Adadelta(Spec):
-    """Adagrad over a window, in the weights' own units, after Zeiler (2012)."""
-
-    kind: Literal["adadelta"] = "adadelta"
-    learning_rate: Rate = 1.0
-    """Factor on the step; the paper uses 1."""
-    rho: Fraction = 0.95
-    """Decay of both running means, per step."""
-    epsilon: Rate = 1e-6
-    """Added inside both roots."""
-    slots: ClassVar[int] = 2
-
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
-        """Return the optimizer over `parameters`."""
-        from torch.optim import Adadelta as TorchAdadelta
-
-        return TorchAdadelta(
-            parameters, lr=self.learning_rate, rho=self.rho, eps=self.epsilon
-        )
-
-
-class Rmsprop(Spec):
-    """Divide by a running root mean square, after Hinton (2012), lecture 6e."""
-
-    kind: Literal["rmsprop"] = "rmsprop"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    rho: Fraction = 0.9
-    """Decay of the mean of the squared gradient, per step."""
-    momentum: Fraction = 0.0
-    """Share of the earlier steps that is kept at each step."""
-    centered: bool = False
-    """Whether to divide by the deviation instead of the root mean square."""
-    epsilon: Rate = 1e-7
-    """Added to the root."""
-    slots: ClassVar[int] = 3
-
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
-        """Return the optimizer over `parameters`."""
-        from torch.optim import RMSprop
-
-        return RMSprop(
-            parameters,
-            lr=self.learning_rate,
-            alpha=self.rho,
-            momentum=self.momentum,
-            centered=self.centered,
-            eps=self.epsilon,
-        )
-
-
-class Adam(Spec):
-    """Adaptive moment estimation, after Kingma and Ba (2015), ICLR, algorithm 1."""
-
-    kind: Literal["adam"] = "adam"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
-    epsilon: Rate = 1e-8
-    """Added to the root of the corrected second moment."""
-    slots: ClassVar[int] = 2
-
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
-        """Return the optimizer over `parameters`."""
-        from torch.optim import Adam as TorchAdam
-
-        return TorchAdam(
-            parameters,
-            lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            fused=True,
-        )
-
-
-class Adamw(Spec):
-    """Adam with decoupled weight decay, after Loshchilov and Hutter (2019), ICLR."""
-
-    kind: Literal["adamw"] = "adamw"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
-    epsilon: Rate = 1e-8
-    """Added to the root of the corrected second moment."""
-    weight_decay: Coefficient = 0.01
-    """Share of each weight removed per step and unit of learning rate."""
-    slots: ClassVar[int] = 2
-
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
-        """Return the optimizer over `parameters`."""
-        from torch.optim import AdamW
-
-        return AdamW(
-            parameters,
-            lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
-
-
-class Nadam(Spec):
-    """Adam with a Nesterov step, after Dozat (2016), algorithm 8."""
-
-    kind: Literal["nadam"] = "nadam"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
-    epsilon: Rate = 1e-8
-    """Added to the root of the corrected second moment."""
-    slots: ClassVar[int] = 2
-
-    def build(self, parameters: Iterable[Tensor]) -> TorchOptimizer:
-        """Return the optimizer over `parameters`."""
-        from torch.optim import NAdam
-
-        return NAdam(
-            parameters,
-            lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-        )
-
-
 Optimizer = Annotated[
     Annotated[
-        Sgd | Momentum | Nesterov | Adagrad | Adadelta | Rmsprop | Adam | Adamw | Nadam,
+        GradientDescent
+        | Sgd
+        | Momentum
+        | Nesterov
+        | Adagrad
+        | Adadelta
+        | Rmsprop
+        | Adam
+        | Adamw
+        | Amsgrad
+        | Adamax
+        | Nadam
+        | Radam
+        | Lion
+        | Lamb
+        | Ftrl
+        | Muon,
         Field(discriminator="kind"),
     ],
     Named,
