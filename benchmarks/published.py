@@ -2,7 +2,8 @@
 
 The figures are printed in the notebook of chapter 11 of A. Géron, *Hands-On Machine
 Learning* (1st edition, 2017; public repository ageron/handson-ml). One seed was printed
-there, so a figure counts as met when the median of our seeds is at most 0.006 below it.
+there, so a figure counts as met when the median of our seeds is at most 0.006 below it,
+0.03 where only a hundred examples of each class are trained on.
 
     frostline up &
     python benchmarks/published.py FOLDER_WITH_THE_IDX_FILES --seeds 1 2 3
@@ -10,6 +11,7 @@ there, so a figure counts as met when the median of our seeds is at most 0.006 b
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,8 +19,9 @@ from typing import Any
 from frostline.client import Client
 from frostline.errors import FrostlineError
 
-SLACK = 0.006
+SLACK, SLACK_OF_FEW = 0.006, 0.03
 """How far below the published figure a median may lie."""
+LAST, TEST = "validation_accuracy", "test_accuracy"
 
 DATASET = {
     "id": "mnist",
@@ -46,6 +49,7 @@ def spec(
     activation: Any = "relu",
     initializer: str = "glorot_uniform",
     reuse: list[dict[str, Any]] | None = None,
+    rows: Mapping[str, Any] | None = None,
     **training: Any,
 ) -> dict[str, Any]:
     """Return a job on MNIST without any of the defaults that the notebook had not."""
@@ -63,7 +67,7 @@ def spec(
     }
     return {
         "name": name,
-        "dataset": DATASET,
+        "dataset": DATASET | dict(rows or {}),
         "network": {"defaults": defaults, "layers": layers},
         "reuse": reuse or [],
         "training": recipe | training,
@@ -75,8 +79,36 @@ REUSED = {"from": "clip", "layers": "hidden[1-3]", "freeze": "hidden[12]"}
 NORMAL = {"kind": "batch", "momentum": 0.9}
 TOP = [*dense(300, 50, 50), {"name": "hidden4", "kind": "dense", "units": 20}]
 
-ROWS: dict[str, tuple[dict[str, Any], float]] = {
-    "leaky": (
+UNTIL_BEST = {"monitor": "validation_loss", "patience": 20, "restore_best": True}
+ADAM = {"kind": "adam", "learning_rate": 0.01}
+LOW = {"where": {"label": {"in": [0, 1, 2, 3, 4]}}}
+FEW_HIGH = {
+    "where": {"label": {"in": [5, 6, 7, 8, 9]}},
+    "examples_per_class": {"train": 100, "validation": 30},
+}
+LEAKY = {"kind": "leaky_relu", "negative_slope": 0.1}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published figure: the job that reaches it, and where it is read."""
+
+    job: dict[str, Any]
+    published: float
+    metric: str = LAST
+    """Read after the last epoch, or once at the end with the kept weights."""
+    slack: float = SLACK
+
+
+def digits(name: str, units: int, batch: int, **fields: Any) -> dict[str, Any]:
+    """Return a job with five hidden layers, stopped early, the best weights kept."""
+    training = {"early_stopping": UNTIL_BEST, "initializer": "he_normal"} | fields
+    layers = dense(*[units] * 5, **training.pop("of_layers", {}))
+    return spec(name, layers, ADAM, batch=batch, epochs=1000, **training)
+
+
+ROWS: dict[str, Row] = {
+    "leaky": Row(
         spec(
             "leaky",
             dense(300, 100),
@@ -87,7 +119,7 @@ ROWS: dict[str, tuple[dict[str, Any], float]] = {
         ),
         0.9788,
     ),
-    "bn": (
+    "bn": Row(
         spec(
             "bn",
             [
@@ -102,11 +134,11 @@ ROWS: dict[str, tuple[dict[str, Any], float]] = {
         ),
         0.9742,
     ),
-    "clip": (
+    "clip": Row(
         spec("clip", dense(300, 50, 50, 50, 50), SGD, batch=200, epochs=20, **CLIP),
         0.9612,
     ),
-    "freeze": (
+    "freeze": Row(
         spec(
             "freeze",
             TOP,
@@ -118,7 +150,7 @@ ROWS: dict[str, tuple[dict[str, Any], float]] = {
         ),
         0.9602,
     ),
-    "cache": (
+    "cache": Row(
         spec(
             "cache",
             TOP,
@@ -130,7 +162,7 @@ ROWS: dict[str, tuple[dict[str, Any], float]] = {
         ),
         0.9580,
     ),
-    "exponential": (
+    "exponential": Row(
         spec(
             "exponential",
             dense(300, 50),
@@ -141,7 +173,7 @@ ROWS: dict[str, tuple[dict[str, Any], float]] = {
         ),
         0.9820,
     ),
-    "dropout": (
+    "dropout": Row(
         spec(
             "dropout",
             [
@@ -154,16 +186,45 @@ ROWS: dict[str, tuple[dict[str, Any], float]] = {
         ),
         0.9720,
     ),
+    "low": Row(digits("low", 100, 20, activation="elu", rows=LOW), 0.9726, TEST),
+    "low-bn": Row(
+        digits(
+            "low-bn",
+            90,
+            500,
+            activation=LEAKY,
+            rows=LOW,
+            of_layers={"normalization": {"kind": "batch", "momentum": 0.95}},
+        ),
+        0.9942,
+        TEST,
+    ),
+    "low-tuned": Row(
+        digits("low-tuned", 90, 500, activation=LEAKY, rows=LOW), 0.9891, TEST
+    ),
+    "high-frozen": Row(
+        digits(
+            "high-frozen",
+            90,
+            20,
+            activation=LEAKY,
+            rows=FEW_HIGH,
+            reuse=[{"from": "low-tuned", "layers": "hidden[1-5]", "freeze": ".*"}],
+        ),
+        0.6402,
+        TEST,
+        SLACK_OF_FEW,
+    ),
 }
 
 
 def train(client: Client, name: str, seed: int) -> tuple[float, list[float]]:
-    """Train one row and return its last validation accuracy and all losses."""
-    job = dict(ROWS[name][0])
+    """Train one row and return its accuracy and all losses."""
+    job = dict(ROWS[name].job)
     job["training"] = job["training"] | {"seed": seed}
     ended = client.jobs.wait(client.jobs.submit(job).id)
     rows = client.jobs.metrics(ended.id, limit=100_000)
-    accuracy = [r["value"] for r in rows if r["name"] == "validation_accuracy"]
+    accuracy = [r["value"] for r in rows if r["name"] == ROWS[name].metric]
     losses = [r["value"] for r in rows if r["name"].endswith("_loss")]
     if not all(t["before"] == t["after"] for t in ended.frozen or ()):
         raise SystemExit(f"{name}: a frozen tensor moved")
@@ -191,10 +252,12 @@ def main() -> None:
                 found[name].append(train(client, name, seed))
                 print(f"seed {seed}: {name} {found[name][-1][0]:.4f}", flush=True)
     for name, results in found.items():
-        published, reached = ROWS[name][1], median(r[0] for r in results)
-        verdict = "met" if reached >= published - SLACK else "missed"
+        row, reached = ROWS[name], median(r[0] for r in results)
+        verdict = "met" if reached >= row.published - row.slack else "missed"
         missed += [name] if verdict == "missed" else []
-        print(f"{name:12} published {published:.4f}  median {reached:.4f}  {verdict}")
+        print(
+            f"{name:12} published {row.published:.4f}  median {reached:.4f}  {verdict}"
+        )
     if {"freeze", "cache"} <= found.keys():
         pairs = zip(found["freeze"], found["cache"], strict=True)
         same = [uncached[1] == cached[1] for uncached, cached in pairs]
