@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -13,7 +15,7 @@ import pytest
 from catalog import checkpoints, workers
 from catalog.session import reading
 from catalog.tables import Outcome
-from tests.worker.conftest import PATIENCE, House, alive, wait_for
+from tests.worker.conftest import PATIENCE, ROOT, House, alive, wait_for
 
 
 def test_a_killed_trainer_costs_its_attempt(house: House) -> None:
@@ -170,3 +172,19 @@ def test_kills_at_any_moment_leave_the_books_in_order(
 def has_come_to(house: House, job_id: str, step: int) -> bool:
     job = house.job(job_id)
     return job.step >= step or job.finished_at is not None
+
+
+def test_a_spare_that_is_being_made_is_not_ended_as_a_stray(house: House) -> None:
+    late = [sys.executable, str(ROOT / "tests/worker/late_template.py"), "--serve"]
+    house.start(trainer_command=json.dumps(late))
+
+    first = house.add(steps=3)
+    house.ended(first)
+    second = house.add(steps=3)  # runs on the spare that was made during the first
+    house.ended(second)
+
+    house.books_are_in_order(first, steps=3)
+    house.books_are_in_order(second, steps=3)
+    assert "started from nothing" not in house.log()
+    assert "that a trainer left behind" not in house.log()
+    assert "ChildProcessError" not in house.log()
