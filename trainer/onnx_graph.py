@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from trainer.onnx_functions import FUNCTIONS
 from trainer.onnx_operators import RULES, TYPE_ONLY, Unsupported
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Recorder(TorchDispatchMode):
         if func in TYPE_ONLY or not depends:
             self._fold(func, tensors, out)
             return result
-        rule = RULES.get(func)
+        rule = RULES.get(func) or FUNCTIONS.get(func)
         if rule is None or not isinstance(out, torch.Tensor):
             raise Unsupported(str(func))
         if out.dtype != torch.float32:

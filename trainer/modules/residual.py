@@ -34,7 +34,9 @@ class Residual(nn.Module):
             stride=(stride, stride),
             same=True,
             bias=bias,
-            tail=Tail(first.normalization, first.activation, 0.0),
+            tail=Tail(
+                first.normalization, first.activation, 0.0, first.activates_first
+            ),
         )
         self.conv2 = Conv2d(
             after,

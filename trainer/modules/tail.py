@@ -12,6 +12,8 @@ class Tail:
     normalization: nn.Module | None
     activation: nn.Module
     dropout: float
+    activates_first: bool = False
+    """Whether the activation's outputs are normalised in place of its sums."""
 
 
 class Tailed(nn.Module):
@@ -20,16 +22,23 @@ class Tailed(nn.Module):
     normalization: nn.Module | None
     activation: nn.Module
     drop: nn.Module | None
+    activates_first: bool
 
     def attach(self, tail: Tail) -> None:
         """Make the tail's parts children, so that their tensors have plain names."""
         self.normalization = tail.normalization
         self.activation = tail.activation
         self.drop = nn.Dropout(tail.dropout) if tail.dropout else None
+        self.activates_first = tail.activates_first
 
     def follow(self, sums: Tensor) -> Tensor:
         """Apply the tail to the layer's sums."""
-        if self.normalization is not None:
-            sums = self.normalization(sums)
-        outputs: Tensor = self.activation(sums)
-        return outputs if self.drop is None else self.drop(outputs)
+        outputs: Tensor = sums
+        if self.normalization is not None and not self.activates_first:
+            outputs = self.normalization(outputs)
+        outputs = self.activation(outputs)
+        if self.normalization is not None and self.activates_first:
+            outputs = self.normalization(outputs)
+        if self.drop is not None:
+            outputs = self.drop(outputs)
+        return outputs

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from trainer.spec.activations import Activation, Elu
+from trainer.spec.activations import Activation, NoActivation
+from trainer.spec.axes import widened
 from trainer.spec.base import Count, Fraction, LayerName, Named, Spec
 from trainer.spec.initializers import HeNormal, Initializer, Zeros
+from trainer.spec.masks import Mask
 from trainer.spec.normalizations import Batch, NoNormalization, Normalization
+from trainer.spec.rectifiers import Elu
 from trainer.spec.regularization import LayerRegularization
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 
@@ -44,6 +47,10 @@ DropoutRate = Annotated[Fraction | None, BeforeValidator(_zero_if_off)]
 """A dropout rate; ``"none"`` and null mean 0, absent means inherited."""
 
 
+NormalizationPosition = Literal["before_activation", "after_activation"]
+"""Where in its tail a layer normalises; Ioffe and Szegedy (2015) do before."""
+
+
 class Defaults(Spec):
     """What hidden layers use where they say nothing: the practical guide's recipe."""
 
@@ -52,7 +59,9 @@ class Defaults(Spec):
     initializer: Initializer = HeNormal()
     """Initial weights of hidden layers."""
     normalization: Normalization = Batch()
-    """Normalisation of a hidden layer's sums, before its activation."""
+    """Normalisation of a hidden layer's sums or outputs."""
+    normalization_position: NormalizationPosition = "before_activation"
+    """Whether the sums are normalised, or what the activation makes of them."""
     dropout: DropoutRate = None
     """Dropout after hidden layers; absent: 0.2 after dense layers, 0 elsewhere."""
 
@@ -69,6 +78,9 @@ class Step(Spec):
     """Whether the layer draws at random while training, though it has no weights."""
     takes: ClassVar[tuple[int, int]] = (1, 1)
     """Fewest and most inputs."""
+    minds_padding: ClassVar[bool] = False
+    """Whether the module asks which steps of its inputs are real: it is then called
+    with ``masks``, one for each input, wherever an input has padding."""
 
     def filled(self, defaults: Defaults) -> Self:
         """Return the layer with every absent field taken from `defaults`."""
@@ -89,6 +101,10 @@ class Step(Spec):
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module for inputs of these shapes."""
         raise NotImplementedError
+
+    def mask(self, masks: Sequence[Mask | None], shapes: Sequence[Shape]) -> Mask | None:
+        """Return which steps that come out are real, from those that go in."""
+        return None
 
     def flops(self, shapes: Sequence[Shape]) -> int:
         """Return the multiplications and additions of one example's forward pass."""
@@ -114,6 +130,10 @@ class Plain(Step):
         """Return the input's shape."""
         return shapes[0]
 
+    def mask(self, masks: Sequence[Mask | None], shapes: Sequence[Shape]) -> Mask | None:
+        """Return the input's mask, where its steps are still there."""
+        return masks[0] if self.output_shape(shapes)[:1] == shapes[0][:1] else None
+
 
 class Weighted(Step):
     """A layer with weights; they start from its initialisers, by the tensors' roles."""
@@ -138,10 +158,10 @@ class Weighted(Step):
         if initializer is None:
             return
         if tensor.unit_axis == 0:
-            initializer.fill(values, generator)
+            initializer.fill(values, generator, tensor.fans)
             return
         turned = values.movedim(tensor.unit_axis, 0).contiguous()
-        initializer.fill(turned, generator)
+        initializer.fill(turned, generator, tensor.fans)
         values.copy_(turned.movedim(0, tensor.unit_axis))
 
     def flops(self, shapes: Sequence[Shape]) -> int:
@@ -157,7 +177,10 @@ class Block(Weighted):
     activation: Annotated[Activation | None, Named] = None
     """Function of the (normalised) sums."""
     normalization: Annotated[Normalization | None, Named] = None
-    """Normalisation of the sums, before the activation."""
+    """Normalisation of the sums or of the outputs."""
+    normalization_position: NormalizationPosition | None = None
+    """Whether the sums are normalised, or what the activation makes of them; absent:
+    the sums."""
     dropout: DropoutRate = None
     """Share of the outputs set to 0 at each training step."""
     bias: bool | None = None
@@ -171,6 +194,9 @@ class Block(Weighted):
             "initializer": self.initializer or defaults.initializer,
             "bias_initializer": self.bias_initializer or Zeros(),
             "normalization": self.normalization or defaults.normalization,
+            "normalization_position": (
+                self.normalization_position or defaults.normalization_position
+            ),
             "dropout": dropout or 0.0,
             "bias": self.bias is not False,
         }
@@ -180,15 +206,35 @@ class Block(Weighted):
         """Return the weights and biases, without the normalisation's vectors."""
         raise NotImplementedError
 
+    tail_axis: ClassVar[int | None] = None
+    """Axis of the features in `tail_shape`, where it is not that of the output."""
+    widens: ClassVar[bool] = False
+    """Whether the layer can have several sums for each output, as maxout needs."""
+
+    @property
+    def sums_per_output(self) -> int:
+        """Return how many sums the activation makes one output of."""
+        return 1 if self.activation is None else self.activation.sums_per_output
+
     def tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
-        """Return weights and biases, then the normalisation's vectors."""
-        vectors = self._normalization().tensors(self.tail_shape(shapes))
-        return self.own_tensors(shapes) | {
-            f"normalization.{name}": tensor for name, tensor in vectors.items()
+        """Return weights and biases, then what the tail learns."""
+        return self.own_tensors(shapes) | self.tail_tensors(self.tail_shape(shapes))
+
+    def tail_tensors(self, shape: Shape) -> dict[str, TensorShape]:
+        """Return the tensors of normalisation and activation for outputs of `shape`."""
+        sums, normalised = self._seen(shape)
+        parts = {
+            "normalization": self._normalization().tensors(normalised, self.tail_axis),
+            "activation": self._activation().tensors(sums, self.tail_axis),
+        }
+        return {
+            f"{part}.{name}": tensor
+            for part, tensors in parts.items()
+            for name, tensor in tensors.items()
         }
 
     def tail_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Return the shape that normalisation and activation see, channels first."""
+        """Return the shape that comes out of the tail, where it works on another."""
         return self.output_shape(shapes)
 
     def weight_and_bias(
@@ -202,25 +248,45 @@ class Block(Weighted):
 
     def activations(self, shapes: Sequence[Shape]) -> int:
         """Return the sums and what each following operation keeps, per example."""
-        kept = 1 + (self.activation is not None and self.activation.kind != "none")
-        kept += not isinstance(self._normalization(), NoNormalization)
+        sums = self.sums_per_output
+        kept = sums + (self._activation().kind != "none") + self._activation().random
+        normalised = 1 if self.normalization_position == "after_activation" else sums
+        kept += normalised * (not isinstance(self._normalization(), NoNormalization))
         kept += bool(self.dropout)
         return kept * prod(self.output_shape(shapes))
 
     def tail(self, shape: Shape) -> Tail:
         """Return what follows the weights: normalisation, activation, dropout."""
-        from torch import nn
-
         from trainer.modules.tail import Tail
 
+        sums, normalised = self._seen(shape)
         return Tail(
-            self._normalization().build(shape),
-            self.activation.build() if self.activation else nn.Identity(),
+            self._normalization().build(normalised, self.tail_axis),
+            self._activation().build(sums, self.tail_axis),
             self.dropout or 0.0,
+            activates_first=self.normalization_position == "after_activation",
         )
+
+    def _seen(self, shape: Shape) -> tuple[Shape, Shape]:
+        """Return the shapes that activation and normalisation are given."""
+        sums = shape
+        if self.sums_per_output > 1:
+            sums = widened(shape, self.sums_per_output, self.tail_axis)
+        after = self.normalization_position == "after_activation"
+        return sums, shape if after else sums
 
     def _normalization(self) -> Normalization:
         return self.normalization or NoNormalization()
+
+    def _activation(self) -> Activation:
+        return self.activation or NoActivation()
+
+
+SEQUENCE_ADVICE = {
+    1: "embedding for ids, or reshape to [-1, 1] for numbers before it",
+    3: "reshape or global_average_pool2d before it",
+}
+"""What makes a sequence of something with that many axes."""
 
 
 def image_of(shapes: Sequence[Shape], kind: str) -> tuple[int, int, int]:
@@ -233,3 +299,15 @@ def image_of(shapes: Sequence[Shape], kind: str) -> tuple[int, int, int]:
             suggestion="dense",
         )
     return shape[0], shape[1], shape[2]
+
+
+def sequence_of(shapes: Sequence[Shape], kind: str, which: int = 0) -> tuple[int, int]:
+    """Return (steps, features) of a sequence layer's input."""
+    shape = shapes[which]
+    if len(shape) != 2:
+        raise Impossible(
+            f"{kind} takes sequences (steps, features), is given {list(shape)}",
+            field="kind",
+            suggestion=SEQUENCE_ADVICE.get(len(shape), ""),
+        )
+    return shape[0], shape[1]
