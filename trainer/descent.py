@@ -12,6 +12,7 @@ import torch
 from torch.optim import Optimizer
 
 from trainer.errors import NothingLearns
+from trainer.parameter_groups import clipped, parameter_groups, set_rates
 from trainer.penalties import Penalties
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from trainer.mixing import Mixed
     from trainer.network import Cut, Network
     from trainer.spec.training import Training
+    from trainer.weighting import TrainingLoss
 
 
 class Descent:
@@ -35,7 +38,7 @@ class Descent:
         network: Network,
         cut: Cut,
         recipe: Training,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: TrainingLoss,
         micro_batch: int | None = None,
     ) -> None:
         self.network, self.cut, self.recipe, self.loss = network, cut, recipe, loss
@@ -44,20 +47,29 @@ class Descent:
         if not self.learning:
             raise NothingLearns
         leave_compiler_out()
-        self.optimizer = recipe.optimizer.build(self.learning)
+        self.optimizer = recipe.optimizer.build(
+            parameter_groups(network, recipe.optimizer)
+        )
         # as the class defines it: what torch wraps it in serves profilers and compilers
         self._update: Callable[[Optimizer], object] = unwrap(type(self.optimizer).step)
+        self.clipped = clipped(network, recipe.gradient_clipping)
         self.penalties = Penalties(network, recipe.regularization)
 
     def step(
-        self, values: Mapping[str, Tensor], targets: Tensor, learning_rate: float
+        self,
+        values: Mapping[str, Tensor],
+        targets: Tensor | Mixed,
+        learning_rate: float,
+        momentum: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Take one step; return the batch's mean loss and its outputs."""
+        """Take one step; return the batch's mean loss and its outputs.
+
+        `momentum` replaces the optimizer's own, if it has one.
+        """
         loss, outputs = self._gradients(values, targets)
         self.penalties.add_gradients()
-        self.recipe.gradient_clipping.clip(self.learning)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        self.recipe.gradient_clipping.clip(*self.clipped)
+        set_rates(self.optimizer.param_groups, learning_rate, momentum)
         self.penalties.decay(self.optimizer.param_groups)
         with torch.no_grad():
             self._update(self.optimizer)
@@ -67,7 +79,7 @@ class Descent:
         return loss, outputs
 
     def _gradients(
-        self, values: Mapping[str, Tensor], targets: Tensor
+        self, values: Mapping[str, Tensor], targets: Tensor | Mixed
     ) -> tuple[Tensor, Tensor]:
         """Add up the gradients of the batch's mean loss."""
         rows = len(targets)
@@ -78,7 +90,7 @@ class Descent:
             return loss.detach(), outputs.detach()
         total = torch.zeros((), device=targets.device)
         parts = []
-        for part in _parts(rows, self.micro_batch):
+        for part in parts(rows, self.micro_batch):
             few = {name: value[part] for name, value in values.items()}
             outputs = self.network.run_above(self.cut, few)
             share = (part.stop - part.start) / rows
@@ -127,7 +139,7 @@ def leave_compiler_out() -> None:
         vars(method).setdefault("__dynamo_disable", method)
 
 
-def _parts(rows: int, size: int) -> Iterator[slice]:
+def parts(rows: int, size: int) -> Iterator[slice]:
     """Divide a batch; a single row left over joins the part before it.
 
     Batch normalisation cannot train on one row.
