@@ -5,12 +5,17 @@ Dimension words in shapes: batch, features, units, channels, height, width.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from trainer.spec.network import INPUT, NetworkSpec, table
+from trainer.modules.masking import masks_of
+from trainer.spec.network import INPUT, NetworkSpec, Row, table
 from trainer.spec.shapes import Shape, TensorShape
+
+if TYPE_CHECKING:
+    from trainer.spec.masks import Mask
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class Network(nn.Module):
         self.shape = shape
         self.rows = table(spec, shape)
         self.inputs = {row.name: row.inputs for row in self.rows}
+        self.masks = {row.name: row.masks for row in self.rows if row.masks}
+        self.needs = {row.name: (*row.inputs, *_sources(row)) for row in self.rows}
+        """What must be known before a layer: its inputs, and where their padding is
+        told."""
         self.draws = {str(layer.name): layer.draws() for layer in spec.layers}
         self.layers = nn.ModuleDict(
             {
@@ -106,12 +115,12 @@ class Network(nn.Module):
         fixed = {INPUT}
         for row in self.rows:
             inert = not row.tensors and not self.draws[row.name]
-            if fixed.issuperset(row.inputs) and (row.name in frozen or inert):
+            if fixed.issuperset(self.needs[row.name]) and (row.name in frozen or inert):
                 fixed.add(row.name)
         if not fixed.intersection(frozen):
             fixed = {INPUT}
         above = tuple(row.name for row in self.rows if row.name not in fixed)
-        taken = {name for row in above for name in self.inputs[row]}
+        taken = {name for row in above for name in self.needs[row]}
         if self.output in fixed:
             taken.add(self.output)
         boundary = [name for name in (INPUT, *self.inputs) if name in taken & fixed]
@@ -132,7 +141,7 @@ class Network(nn.Module):
         needed = set(boundary)
         for row in reversed(self.rows):
             if row.name in needed:
-                needed.update(row.inputs)
+                needed.update(self.needs[row.name])
         return tuple(r.name for r in self.rows if r.name in needed & fixed)
 
     def _run(
@@ -146,11 +155,20 @@ class Network(nn.Module):
         Any other value is let go with the last layer that takes it: in evaluation
         that is the difference between one layer's outputs in memory and all of them.
         """
-        last = {taken: name for name in names for taken in self.inputs[name]}
+        last = {taken: name for name in names for taken in self.needs[name]}
+        known: dict[Mask, Tensor] = {}
         for name in names:
             inputs = [values[taken] for taken in self.inputs[name]]
-            for taken in self.inputs[name]:
+            masks = self.masks.get(name)
+            words = {"masks": masks_of(masks, values, known)} if masks else {}
+            for taken in self.needs[name]:
                 if last[taken] == name and taken not in wanted:
                     values.pop(taken, None)
-            values[name] = self.layers[name](*inputs)
+            values[name] = self.layers[name](*inputs, **words)
         return values
+
+
+def _sources(row: Row) -> tuple[str, ...]:
+    """Return the layers whose ids tell which steps of a layer's inputs are real."""
+    found = {mask.source for mask in row.masks if mask is not None}
+    return tuple(sorted(found.difference(row.inputs)))

@@ -32,7 +32,15 @@ FAMILIES: dict[str, Any] = {
 REQUIRED: dict[str, dict[str, Any]] = {
     "constant": {"value": 0.5},
     "piecewise_constant": {"boundaries": [10], "factors": [0.5]},
+    "conv1d": {"filters": 4},
     "conv2d": {"filters": 4},
+    "separable_conv1d": {"filters": 4},
+    "separable_conv2d": {"filters": 4},
+    "transposed_conv1d": {"filters": 4},
+    "transposed_conv2d": {"filters": 4},
+    "reshape": {"shape": [-1]},
+    "permute": {"axes": [1]},
+    "repeat_vector": {"steps": 2},
     "residual": {"filters": 4},
     "activation": {"activation": "elu"},
 }

@@ -15,24 +15,33 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 
 
 class Border:
-    """Decide once, by shape, what must be added to an image before its window."""
+    """Decide once, by shape, what must be added to an image before its window.
+
+    Or to a sequence, whose only size is its steps.
+    """
 
     def __init__(
         self,
-        sizes: tuple[int, int],
-        kernel: tuple[int, int],
-        stride: tuple[int, int],
-        dilation: tuple[int, int],
+        sizes: tuple[int, ...],
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        dilation: tuple[int, ...],
+        *,
+        causal: bool = False,
     ) -> None:
-        """Work out the border of images with these sizes (height, width)."""
-        (top, bottom), (left, right) = (
-            same_padding(*each)
-            for each in zip(sizes, kernel, stride, dilation, strict=True)
-        )
-        self.even = (top, left) if (top, left) == (bottom, right) else None
+        """Work out the border of inputs with these sizes, (height, width) or (steps,).
+
+        With `causal` all of it lies before: no output looks at a later position.
+        """
+        edges = [
+            ((k - 1) * d, 0) if causal else same_padding(size, k, s, d)
+            for size, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
+        ]
+        befores = tuple(before for before, _ in edges)
+        self.even = befores if all(len(set(edge)) == 1 for edge in edges) else None
         """The border as a convolution's own padding, where it is symmetric."""
-        self.amounts = (left, right, top, bottom)
+        self.amounts = tuple(amount for edge in reversed(edges) for amount in edge)
 
     def add(self, x: Tensor, value: float) -> Tensor:
-        """Return x (batch, channels, height, width) with the border round it."""
+        """Return x (batch, channels, *sizes) with the border round it."""
         return pad(x, self.amounts, value=value) if any(self.amounts) else x

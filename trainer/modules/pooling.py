@@ -49,3 +49,11 @@ class GlobalAveragePool2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, channels)."""
         return x.mean(dim=(2, 3))
+
+
+class GlobalMaxPool2d(nn.Module):
+    """Keep the largest value of each channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, channels)."""
+        return x.amax(dim=(2, 3))

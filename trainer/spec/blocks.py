@@ -102,7 +102,9 @@ class Step(Spec):
         """Return the module for inputs of these shapes."""
         raise NotImplementedError
 
-    def mask(self, masks: Sequence[Mask | None], shapes: Sequence[Shape]) -> Mask | None:
+    def mask(
+        self, masks: Sequence[Mask | None], shapes: Sequence[Shape]
+    ) -> Mask | None:
         """Return which steps that come out are real, from those that go in."""
         return None
 
@@ -130,7 +132,9 @@ class Plain(Step):
         """Return the input's shape."""
         return shapes[0]
 
-    def mask(self, masks: Sequence[Mask | None], shapes: Sequence[Shape]) -> Mask | None:
+    def mask(
+        self, masks: Sequence[Mask | None], shapes: Sequence[Shape]
+    ) -> Mask | None:
         """Return the input's mask, where its steps are still there."""
         return masks[0] if self.output_shape(shapes)[:1] == shapes[0][:1] else None
 

@@ -1,10 +1,15 @@
-"""Layers that slide learned filters over an image."""
+"""Layers that slide learned filters over an image.
+
+Those that treat each channel alone are in ``separable_convolutions``, those that make
+images larger in ``transposed_convolutions``, those over steps in
+``sequence_convolutions``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,15 +27,16 @@ over the stride, zeros are added evenly and the odd one at the bottom right."""
 
 
 def slid(kind: str, sizes: Shape, kernel: Shape, stride: Shape, padding: str) -> Shape:
-    """Return (height, width) after a window slid over them."""
+    """Return (height, width), or (steps,), after a window slid over them."""
     found = tuple(
         window(size, k, s, padding)
         for size, k, s in zip(sizes, kernel, stride, strict=True)
     )
     if min(found) < 1:
+        seen, given = ("x".join(map(str, each)) for each in (kernel, sizes))
+        what = "an image" if len(sizes) > 1 else "a sequence"
         raise Impossible(
-            f"{kind} looks at {kernel[0]}x{kernel[1]} positions, is given an image "
-            f"of {sizes[0]}x{sizes[1]}",
+            f"{kind} looks at {seen} positions, is given {what} of {given}",
             field="kernel_size" if "conv" in kind else "pool_size",
             suggestion="a smaller window, or padding same",
         )
@@ -41,6 +47,7 @@ class Conv2d(Block):
     """Convolve an image with learned filters, after LeCun et al. (1998)."""
 
     kind: Literal["conv2d"] = "conv2d"
+    widens: ClassVar[bool] = True
     filters: Count
     """Number of output channels."""
     kernel_size: Pair = 3
@@ -75,9 +82,8 @@ class Conv2d(Block):
         """Return weight (filters, channels / groups, height, width) and bias."""
         self.output_shape(shapes)
         kernel = pair(self.kernel_size)
-        return self.weight_and_bias(
-            (self.filters, shapes[0][0] // self.groups, *kernel)
-        )
+        sums = self.filters * self.sums_per_output
+        return self.weight_and_bias((sums, shapes[0][0] // self.groups, *kernel))
 
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module for inputs of these shapes."""
@@ -85,7 +91,7 @@ class Conv2d(Block):
 
         return Module(
             shapes[0],
-            self.filters,
+            self.filters * self.sums_per_output,
             kernel=pair(self.kernel_size),
             stride=pair(self.stride),
             same=self.padding == "same",
@@ -136,13 +142,16 @@ class Residual(Block):
         }
         if tuple(shapes[0]) != shape:
             weights["shortcut"] = (self.filters, shapes[0][0], 1, 1)
-        norm = self.normalization or NoNormalization()
-        return {
+        tail = self.tail_tensors(shape)
+        normed = {n: t for n, t in tail.items() if n.startswith("normalization.")}
+        active = {n: t for n, t in tail.items() if n not in normed}
+        return active | {
             f"{part}.{name}": tensor
             for part, weight in weights.items()
             for name, tensor in (
                 self.weight_and_bias(weight)
-                | {f"normalization.{n}": t for n, t in norm.tensors(shape).items()}
+                | normed
+                | (active if part == "conv1" else {})
             ).items()
         }
 

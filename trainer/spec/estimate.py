@@ -61,8 +61,10 @@ def estimate(
     tensors = sum(t.elements for row in rows for t in row.tensors.values())
     slots = training.optimizer.slots
     keeps_best = isinstance(training.early_stopping, EarlyStopping)
-    # weights, their gradients, the optimizer's, the best so far, a snapshot in flight
-    copies = 3 + 2 * slots + 2 * keeps_best
+    # weights, their gradients, the optimizer's, the best so far, averages and what they
+    # stand in for during an evaluation, a snapshot in flight
+    averages = training.averaging.kind != "none"
+    copies = 3 + 2 * slots + 2 * keeps_best + 3 * averages
     weight = FLOAT * (tensors + learning * copies)
     size = prod(inputs.shape)
     # once as it is mapped from the disk, once as it lies on the device

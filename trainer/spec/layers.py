@@ -14,13 +14,55 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from trainer.spec.activations import Activation, NoActivation
+from trainer.spec.axes import features_axis
 from trainer.spec.base import Count, Fraction, Rate
-from trainer.spec.blocks import Block, Defaults, Plain, Step
+from trainer.spec.blocks import Block, Defaults, Plain
+from trainer.spec.column_embedding import ColumnEmbedding
 from trainer.spec.convolutions import Conv2d, Residual
 from trainer.spec.initializers import GlorotUniform
+from trainer.spec.merging import Add, Average, Concatenate, Maximum, Multiply
+from trainer.spec.noise import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout,
+)
+from trainer.spec.normalization_layers import (
+    GroupNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+    RmsNormalization,
+)
 from trainer.spec.normalizations import Batch, NoNormalization
-from trainer.spec.pooling import AveragePool2d, GlobalAveragePool2d, MaxPool2d
+from trainer.spec.pooling import (
+    AveragePool2d,
+    GlobalAveragePool2d,
+    GlobalMaxPool2d,
+    MaxPool2d,
+)
+from trainer.spec.separable_convolutions import DepthwiseConv2d, SeparableConv2d
+from trainer.spec.sequence_convolutions import Conv1d, SeparableConv1d
+from trainer.spec.sequence_pooling import (
+    AveragePool1d,
+    GlobalAveragePool1d,
+    GlobalMaxPool1d,
+    MaxPool1d,
+)
 from trainer.spec.shapes import Impossible, Shape, TensorShape
+from trainer.spec.shaping import (
+    Cropping1d,
+    Cropping2d,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Reshape,
+    Upsampling1d,
+    Upsampling2d,
+    ZeroPadding1d,
+    ZeroPadding2d,
+)
+from trainer.spec.transposed_convolutions import TransposedConv1d, TransposedConv2d
 
 if TYPE_CHECKING:
     from typing import Self
@@ -35,6 +77,7 @@ class Dense(Block):
     """Connect every input to every unit; images and arrays are flattened first."""
 
     kind: Literal["dense"] = "dense"
+    widens: ClassVar[bool] = True
     units: Count | None = None
     """Number of units; only the layer named output may leave it to the task."""
 
@@ -67,53 +110,15 @@ class Dense(Block):
         features = 1
         for size in shapes[0]:
             features *= size
-        return self.weight_and_bias((units, features))
+        return self.weight_and_bias((units * self.sums_per_output, features))
 
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module for inputs of these shapes."""
         from trainer.modules.dense import Dense as Module
 
-        features = self.own_tensors(shapes)["weight"].shape[1]
-        units = self.output_shape(shapes)[0]
-        bias, tail = self.bias is not False, self.tail((units,))
-        return Module(features, units, bias=bias, tail=tail)
-
-
-class Flatten(Plain):
-    """Lay the numbers of an image or an array out in one row."""
-
-    kind: Literal["flatten"] = "flatten"
-
-    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Return (features,)."""
-        features = 1
-        for size in shapes[0]:
-            features *= size
-        return (features,)
-
-    def build(self, shapes: Sequence[Shape]) -> nn.Module:
-        """Return the module."""
-        from torch import nn
-
-        return nn.Flatten()
-
-
-class Dropout(Plain):
-    """Set inputs to 0 at random while training, after Srivastava et al. (2014), JMLR.
-
-    The others are scaled by 1 / (1 - rate), so predictions need no change.
-    """
-
-    kind: Literal["dropout"] = "dropout"
-    random: ClassVar[bool] = True
-    rate: Fraction = 0.5
-    """Share of the inputs set to 0 at each step."""
-
-    def build(self, shapes: Sequence[Shape]) -> nn.Module:
-        """Return the module."""
-        from torch import nn
-
-        return nn.Dropout(self.rate)
+        sums, features = self.own_tensors(shapes)["weight"].shape
+        tail = self.tail(self.output_shape(shapes))
+        return Module(features, sums, bias=self.bias is not False, tail=tail)
 
 
 class BatchNormalization(Plain):
@@ -146,75 +151,75 @@ class ActivationLayer(Plain):
     activation: Activation
     """The function."""
 
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the input's shape, with fewer features after maxout."""
+        shape, pieces = shapes[0], self.activation.sums_per_output
+        axis = features_axis(shape)
+        if shape[axis] % pieces:
+            raise Impossible(
+                f"{self.activation.kind} makes one output of {pieces} sums, is given "
+                f"{shape[axis]}",
+                field="activation",
+            )
+        return (*shape[:axis], shape[axis] // pieces, *shape[axis + 1 :])
+
+    def tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
+        """Return what the function learns."""
+        return self.activation.tensors(shapes[0])
+
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module."""
-        return self.activation.build()
+        return self.activation.build(shapes[0])
 
     def draws(self) -> bool:
         """Return whether the function is random while training."""
-        return bool(getattr(self.activation, "random", False))
-
-
-class Add(Step):
-    """Sum several inputs of equal shape: a skip connection, after He et al. (2016)."""
-
-    kind: Literal["add"] = "add"
-    takes: ClassVar[tuple[int, int]] = (2, 100_000)
-
-    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Return the common shape."""
-        for shape in shapes[1:]:
-            if shape != shapes[0]:
-                raise Impossible(
-                    f"add needs inputs of equal shape, is given {list(shapes[0])} "
-                    f"and {list(shape)}",
-                    field="inputs",
-                )
-        return shapes[0]
-
-    def build(self, shapes: Sequence[Shape]) -> nn.Module:
-        """Return the module."""
-        from trainer.modules.merge import Add as Module
-
-        return Module()
-
-
-class Concatenate(Step):
-    """Put several inputs behind each other, along features or channels."""
-
-    kind: Literal["concatenate"] = "concatenate"
-    takes: ClassVar[tuple[int, int]] = (2, 100_000)
-
-    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Return the shape with the first sizes summed."""
-        for shape in shapes[1:]:
-            if shape[1:] != shapes[0][1:]:
-                raise Impossible(
-                    "concatenate needs inputs that differ in their first size only, "
-                    f"is given {list(shapes[0])} and {list(shape)}",
-                    field="inputs",
-                )
-        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
-
-    def build(self, shapes: Sequence[Shape]) -> nn.Module:
-        """Return the module."""
-        from trainer.modules.merge import Concatenate as Module
-
-        return Module()
+        return self.activation.random
 
 
 Layer = Annotated[
     Dense
+    | Conv1d
     | Conv2d
-    | MaxPool2d
-    | AveragePool2d
-    | GlobalAveragePool2d
+    | DepthwiseConv2d
+    | SeparableConv1d
+    | SeparableConv2d
+    | TransposedConv1d
+    | TransposedConv2d
     | Residual
+    | MaxPool1d
+    | MaxPool2d
+    | AveragePool1d
+    | AveragePool2d
+    | GlobalMaxPool1d
+    | GlobalMaxPool2d
+    | GlobalAveragePool1d
+    | GlobalAveragePool2d
     | Flatten
+    | Reshape
+    | Permute
+    | RepeatVector
+    | ZeroPadding1d
+    | ZeroPadding2d
+    | Cropping1d
+    | Cropping2d
+    | Upsampling1d
+    | Upsampling2d
     | Dropout
+    | SpatialDropout
+    | AlphaDropout
+    | GaussianNoise
+    | GaussianDropout
     | BatchNormalization
+    | LayerNormalization
+    | GroupNormalization
+    | InstanceNormalization
+    | RmsNormalization
     | ActivationLayer
     | Add
-    | Concatenate,
+    | Multiply
+    | Average
+    | Maximum
+    | Concatenate
+    | ColumnEmbedding,
     Field(discriminator="kind"),
 ]

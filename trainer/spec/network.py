@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from trainer.spec.base import Spec, variants
-from trainer.spec.blocks import Defaults, Step
+from trainer.spec.blocks import Block, Defaults, Step
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
 from trainer.spec.layers import OUTPUT, Dense, Layer
+from trainer.spec.masks import Mask
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 
 MERGES = frozenset(
@@ -47,6 +48,10 @@ class Row:
     """Numbers per example that training keeps for the backward pass."""
     flops: int = 0
     """Multiplications and additions of one example's forward pass."""
+    masks: tuple[Mask | None, ...] = ()
+    """Which steps of its inputs are real, if the layer asks and any has padding."""
+    mask: Mask | None = None
+    """Which steps that come out are real; None: all, or there are none."""
 
     @property
     def parameters(self) -> int:
@@ -96,6 +101,7 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
             told is in it.
     """
     shapes: dict[str, Shape | None] = {INPUT: shape}
+    masks: dict[str, Mask | None] = {}
     problems, rows = _name_problems(network.layers), []
     for number, layer in enumerate(network.layers):
         name, place = str(layer.name), ("network", "layers", number)
@@ -117,7 +123,7 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
         if unknown or len(known) < len(given):
             continue
         try:
-            row = _row(layer, name, inputs, known)
+            row = _row(layer, name, inputs, known, [masks.get(i) for i in inputs])
         except Impossible as error:
             spot = (*place, error.field) if error.field else place
             problems.append(
@@ -130,7 +136,7 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
             )
         else:
             rows.append(row)
-            shapes[name] = row.output_shape
+            shapes[name], masks[name] = row.output_shape, row.mask
     problems += _unused(network.layers)
     if problems:
         raise InvalidSpec(problems)
@@ -138,11 +144,22 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
 
 
 def _row(
-    layer: Step, name: str, inputs: tuple[str, ...], shapes: Sequence[Shape]
+    layer: Step,
+    name: str,
+    inputs: tuple[str, ...],
+    shapes: Sequence[Shape],
+    masks: Sequence[Mask | None],
 ) -> Row:
     fewest, most = layer.takes
     if not fewest <= len(inputs) <= most:
         raise Impossible(_takes(layer, len(inputs)), field="inputs")
+    if isinstance(layer, Block) and layer.sums_per_output > 1 and not layer.widens:
+        raise Impossible(
+            f"{getattr(layer, 'kind', '')} has one sum for each output, and the "
+            f"activation needs {layer.sums_per_output}",
+            field="activation",
+            suggestion="an activation of one sum, or a dense or conv2d layer",
+        )
     return Row(
         name,
         str(getattr(layer, "kind", "")),
@@ -152,6 +169,8 @@ def _row(
         layer.tensors(shapes),
         layer.activations(shapes),
         layer.flops(shapes),
+        tuple(masks) if layer.minds_padding and any(masks) else (),
+        layer.mask(masks, shapes),
     )
 
 

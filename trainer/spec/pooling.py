@@ -1,4 +1,7 @@
-"""Layers that summarise patches of an image; they learn nothing."""
+"""Layers that summarise patches of an image; they learn nothing.
+
+Those over the steps of a sequence are in ``sequence_pooling``.
+"""
 
 from __future__ import annotations
 
@@ -74,5 +77,21 @@ class GlobalAveragePool2d(Plain):
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module."""
         from trainer.modules.pooling import GlobalAveragePool2d as Module
+
+        return Module()
+
+
+class GlobalMaxPool2d(Plain):
+    """Keep the largest value of each channel, after Oquab et al. (2015), CVPR."""
+
+    kind: Literal["global_max_pool2d"] = "global_max_pool2d"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return (channels,)."""
+        return (image_of(shapes, self.kind)[0],)
+
+    def build(self, shapes: Sequence[Shape]) -> nn.Module:
+        """Return the module."""
+        from trainer.modules.pooling import GlobalMaxPool2d as Module
 
         return Module()

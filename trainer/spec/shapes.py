@@ -56,6 +56,6 @@ class Impossible(Exception):
 def window(size: int, kernel: int, stride: int, padding: str, dilation: int = 1) -> int:
     """Return the output length of a sliding window over `size` positions."""
     reach = (kernel - 1) * dilation + 1
-    if padding == "same":
+    if padding != "valid":
         return -(-size // stride)
     return (size - reach) // stride + 1
