@@ -80,7 +80,7 @@ def target_scale(
         or numbers is None
         or OUTPUT in resolution.frozen
         or not (
-            resolution.spec.dataset.standardize or resolution.inputs.kind != "table"
+            resolution.spec.dataset.standardize or not resolution.inputs.table
         )
         or not isinstance(layer, Dense)
         or _bent(layer)

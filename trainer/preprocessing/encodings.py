@@ -1,13 +1,13 @@
-"""How one column of a table becomes features: one class per encoding.
+"""What a column of a table becomes if nothing is said of it: one class per encoding.
 
 An encoding is fitted on training rows, knows its ``width`` in features, and writes
-float64 features for any rows. To add one, write its class here, put it into the union
-at the bottom and name the column kinds it takes in ``fit_encoding``.
+float64 features for any rows. Those that a spec asks for lie beside this file; all of
+them are named in `trainer.preprocessing.fitting`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -99,7 +99,8 @@ class Imputed(Spec):
 class OneHot(Spec):
     """One feature per category, 1 for the row's own; an unknown category is all 0.
 
-    A missing value becomes the most frequent category of the training rows.
+    A missing value becomes the most frequent category of the training rows, or has a
+    last feature of its own.
     """
 
     kind: Literal["one_hot"] = "one_hot"
@@ -107,16 +108,27 @@ class OneHot(Spec):
     categories: tuple[str, ...]
     """What the features stand for, in order."""
     fill: int = Field(ge=-1)
-    """Position of the most frequent category; -1 if no training row has one."""
+    """Position of the most frequent category; -1 if no training row has one; the
+    number of categories where a missing value has a feature of its own."""
+    missing: Literal[True] | None = None
+    """Whether it has one."""
 
     @property
     def width(self) -> int:
         """Return the number of features: one per category."""
-        return len(self.categories)
+        return len(self.categories) + (self.missing is True)
 
     @classmethod
-    def fit(cls, column: Column, stored: Array) -> OneHot:
+    def fit(cls, column: Column, stored: Array, *, missing: bool = False) -> OneHot:
         """Count the categories of the rows that have one."""
+        if missing:
+            last = len(column.categories)
+            return cls(
+                column=column.name,
+                categories=column.categories,
+                fill=last,
+                missing=True,
+            )
         counts = np.bincount(stored[stored >= 0], minlength=len(column.categories))
         fill = int(counts.argmax()) if counts.any() else -1
         return cls(column=column.name, categories=column.categories, fill=fill)
@@ -126,8 +138,11 @@ class OneHot(Spec):
 
         In `stored`, -1 is a missing value and a code that is no category is unknown.
         """
-        codes = np.where(stored == -1, self.fill, stored)
-        features[:] = codes[:, np.newaxis] == np.arange(len(self.categories))
+        known = np.where(
+            stored >= len(self.categories), len(self.categories) + 1, stored
+        )
+        codes = np.where(stored == -1, self.fill, known)
+        features[:] = codes[:, np.newaxis] == np.arange(self.width)
 
 
 class Flag(Spec):
@@ -154,23 +169,9 @@ class Flag(Spec):
         features[:, 0] = np.where(stored == NO_BOOLEAN, self.fill, stored)
 
 
-Encoding = Annotated[
-    Standardised | Imputed | OneHot | Flag, Field(discriminator="kind")
-]
-
-
 def as_numbers(kind: str, stored: Array) -> Array:
     """Return a scalar column as float64 with NaN where a value is missing."""
     numbers = stored.astype(np.float64)
     if kind == "date":
         numbers[stored == NO_DATE] = np.nan
     return numbers
-
-
-def fit_encoding(column: Column, stored: Array, *, standardize: bool) -> Encoding:
-    """Fit the encoding that a column's kind calls for on its training rows."""
-    if column.kind == "category":
-        return OneHot.fit(column, stored)
-    if column.kind == "boolean":
-        return Flag.fit(column, stored)
-    return (Standardised if standardize else Imputed).fit(column, stored)

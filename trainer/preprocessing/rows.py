@@ -2,7 +2,8 @@
 
 A row of a table is an object, column name → value, with null for what is unknown; an
 image or array is nested lists in the data set's own form (an image is height, width,
-channels with values from 0 to 255; one channel may be left out).
+channels with values from 0 to 255; one channel may be left out). Rows of a time series
+are as many as a window has, or more, in any order if they say their moment.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 
 from trainer.errors import BadValue
 from trainer.preprocessing.encodings import NO_BOOLEAN, NO_DATE
+from trainer.preprocessing.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trainer.spec.data import Windows
     from trainer.spec.schema import Column
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,6 +39,31 @@ def columns_of(rows: Sequence[object], columns: Sequence[Column]) -> dict[str, A
     if len(columns) == 1 and columns[0].shape:
         return {columns[0].name: _grids(rows, columns[0])}
     return {column.name: _scalars(rows, column) for column in columns}
+
+
+def timeline_of(
+    rows: Sequence[object], columns: Mapping[str, Array], windows: Windows
+) -> Timeline:
+    """Return the order of written rows; each value of `group_by` is a series.
+
+    Raises: BadValue where a row has no moment.
+    """
+    series = np.zeros(len(rows), np.int64)
+    if windows.group_by is not None:
+        names = [str(_member(row, windows.group_by)) for row in rows]
+        _, series = np.unique(names, return_inverse=True)
+    if windows.order_by is None:
+        return Timeline(len(rows), series, None)
+    moments = columns[windows.order_by]
+    unknown = np.isnan(moments) if moments.dtype.kind == "f" else moments == NO_DATE
+    if unknown.any():
+        why = "it orders the rows and must be known"
+        raise BadValue(int(unknown.argmax()), windows.order_by, why)
+    return Timeline(len(rows), series, moments)
+
+
+def _member(row: object, column: str) -> object:
+    return row.get(column) if isinstance(row, Mapping) else None
 
 
 def _grids(rows: Sequence[object], column: Column) -> Array:
@@ -73,13 +101,15 @@ def _grid(value: object, number: int, column: Column) -> Array:
 def _scalars(rows: Sequence[object], column: Column) -> Array:
     """Read one column's value from each row."""
     codes = {name: code for code, name in enumerate(column.categories)}
-    read: list[float | int] = []
+    read: list[Any] = []
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
             why = "an object of column names and values is needed"
             raise BadValue(number, None, why)
         value = _found(row, number, column)
-        if column.kind == "category":
+        if column.kind == "text":
+            read.append(_text(value, number, column.name))
+        elif column.kind == "category":
             read.append(-1 if value is None else codes.get(str(value), len(codes)))
         elif column.kind == "boolean":
             read.append(_boolean(value, number, column.name))
@@ -87,7 +117,12 @@ def _scalars(rows: Sequence[object], column: Column) -> Array:
             read.append(_date(value, number, column.name))
         else:
             read.append(_number(value, number, column.name))
-    kinds = {"category": np.int32, "boolean": np.uint8, "date": np.int64}
+    kinds: dict[str, Any] = {
+        "category": np.int32,
+        "boolean": np.uint8,
+        "date": np.int64,
+        "text": object,
+    }
     return np.array(read, kinds.get(column.kind, np.float64))
 
 
@@ -96,6 +131,12 @@ def _found(row: Mapping[str, object], number: int, column: Column) -> object:
         why = "it is not given; write null for an unknown value"
         raise BadValue(number, column.name, why)
     return row[column.name]
+
+
+def _text(value: object, number: int, column: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise BadValue(number, column, f"a text is needed, not {value!r:.40}")
+    return value
 
 
 def _number(value: object, number: int, column: str) -> float:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from trainer.spec.base import Count, Nullable, Off, Spec
+from trainer.spec.encodings import Encoding
 from trainer.spec.losses import Task
 from trainer.spec.schema import Scalar
 
@@ -78,6 +79,26 @@ class PerClass(Spec):
     """Examples per class for validation; absent: all."""
 
 
+class Windows(Spec):
+    """How the rows of a time series become examples.
+
+    An example is `length` rows that follow each other; its target is that of the row
+    `horizon` steps after the last of them.
+    """
+
+    length: Annotated[int, Field(ge=1, le=100_000)]
+    """Rows that the network sees at once."""
+    horizon: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Steps from the last row of a window to the row whose target is predicted."""
+    stride: Count = 1
+    """Steps from the first row of one window to the first row of the next."""
+    order_by: str | None = None
+    """Column of dates or numbers that the rows are ordered by; absent: the rows lie in
+    their order."""
+    group_by: str | None = None
+    """Column that tells several series apart: a window lies within one of them."""
+
+
 def _count_of_training_rows(value: object) -> object:
     return {"train": value} if isinstance(value, int) else value
 
@@ -106,3 +127,10 @@ class DatasetRef(Spec):
     """Whether features get mean 0 and deviation 1 over the training rows; absent: yes
     for the numbers of tables, no for images and arrays (8-bit images are divided by
     255 either way)."""
+    encodings: dict[str, Encoding] = Field(default_factory=dict, max_length=100_000)
+    """What single columns become, by name; absent: numbers are standardised, up to 50
+    categories become one feature each, more become a learned vector, dates their time
+    and their place in the year, week and day, texts the numbers of their tokens."""
+    windows: Windows | None = None
+    """For a time series: examples are runs of rows, and are divided by time; absent:
+    each row is an example."""

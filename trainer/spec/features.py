@@ -1,26 +1,53 @@
-"""What a network is given and what it must answer, read off a data set's schema."""
+"""What a network is given, read off a data set's schema: columns, encodings, shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from trainer.spec.data import Condition, DatasetRef
-from trainer.spec.errors import Problem, nearest, pointer
-from trainer.spec.losses import Task
-from trainer.spec.schema import Column, Scalar, Schema
-from trainer.spec.shapes import Shape
+from trainer.spec.answers import unknown_column
+from trainer.spec.data import DatasetRef, Windows
+from trainer.spec.encodings import Encoding, default_encoding, fitting
+from trainer.spec.errors import Problem, pointer
+from trainer.spec.layout import (
+    Category,
+    InputPart,
+    Numbers,
+    Tokens,
+    joined,
+    names_things,
+)
+from trainer.spec.schema import Column, Schema
+from trainer.spec.shapes import Impossible, Shape
 
-MOST_CLASSES = 50
-"""An integer target with more different values is taken for a number."""
+GRIDS = frozenset({"image", "array"})
+"""Kinds of column whose value is no single thing."""
+ORDERED = frozenset({"date", "number", "integer"})
+GROUPS = frozenset({"category", "integer", "boolean"})
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One column that the network sees, and how many numbers it becomes."""
+    """One column that the network sees, and what it becomes."""
 
     name: str
     kind: str
     width: int
+    """How many numbers of the input it takes."""
+    encoding: Encoding | None = None
+    """How; None stands for what needs no saying."""
+    encoded: str = "as it is"
+    """The same as a word."""
+    part: InputPart | None = None
+    """What its numbers are; None for an image or array."""
+
+    def described(self) -> dict[str, object]:
+        """Return the line of the table of inputs that the API answers."""
+        return {
+            "column": self.name,
+            "kind": self.kind,
+            "encoding": self.encoded,
+            "becomes": _words(self.part, self.kind),
+        }
 
 
 @dataclass(frozen=True)
@@ -28,32 +55,19 @@ class Inputs:
     """The columns that the network sees, and the shape that they become."""
 
     kind: str
-    """image, array or table."""
+    """image, array, table, tokens (of one text) or sequence (rows of a table)."""
     features: tuple[Feature, ...]
     shape: Shape
     left_out: tuple[str, ...] = ()
-    """Columns that cannot be used: text has no numbers yet."""
+    """Text columns whose words were not counted: they could only be guessed at."""
+    layout: tuple[InputPart, ...] = ()
+    """How a row of the input divides; empty if all of it is numbers."""
+    windows: Windows | None = None
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What the network must answer."""
-
-    task: Task
-    target: tuple[str, ...]
-    units: int
-    classes: tuple[Scalar, ...] = ()
-
-
-def width(column: Column) -> int:
-    """Return how many numbers one value of a column becomes; 0 if it cannot be used.
-
-    A category becomes one number per category of the whole data set, so that the
-    width does not depend on which rows are drawn.
-    """
-    if column.kind == "category":
-        return len(column.categories)
-    return 0 if column.kind == "text" else prod(column.shape)
+    @property
+    def table(self) -> bool:
+        """Return whether it is made of columns, not of pixels or an array."""
+        return self.kind not in GRIDS
 
 
 def inputs_of(
@@ -61,44 +75,130 @@ def inputs_of(
 ) -> tuple[Inputs | None, list[Problem]]:
     """Return what the network sees, or what is wrong with the wish."""
     chosen, problems = _chosen(schema, ref, target)
-    usable = [c for c in chosen if width(c)]
-    left_out = tuple(c.name for c in chosen if not width(c))
+    problems += _window_problems(schema, ref)
+    problems += _encoding_problems(schema, ref, chosen)
+    features, left_out, wrong = _features(chosen, ref)
+    problems += wrong
     place = pointer("dataset", "features")
-    tensors = [c for c in usable if c.kind in {"image", "array"}]
-    if not usable and not problems:
+    grids = [f for f in features if f.kind in GRIDS]
+    if not features and not problems:
         detail = "no column is left that the network could be given"
         problems = [Problem(place, "no_features", detail)]
-    if tensors and len(usable) > 1:
+    if grids and len(features) > 1:
         if ref.features is not None:
             detail = "an image or array column must be the only feature"
             problems = [Problem(place, "mixed_features", detail)]
-        usable = tensors[:1]
+        features = grids[:1]
     if problems:
         return None, problems
-    features = tuple(Feature(c.name, c.kind, width(c)) for c in usable)
-    column = usable[0]
-    kind = "table"
-    shape: Shape = (sum(f.width for f in features),)
+    if grids:
+        return _grid(schema, features[0], left_out), []
+    return _table(tuple(features), left_out, ref.windows), []
+
+
+def _grid(schema: Schema, feature: Feature, left_out: tuple[str, ...]) -> Inputs:
+    column = schema.column(feature.name)
+    assert column is not None
+    shape = column.shape
     if column.kind == "image":
         height, across, channels = column.shape
-        kind, shape = "image", (channels, height, across)
-    elif column.kind == "array":
-        kind, shape = "array", column.shape
-    return Inputs(kind, features, shape, left_out), []
+        shape = (channels, height, across)
+    return Inputs(feature.kind, (feature,), shape, left_out)
+
+
+def _table(
+    features: tuple[Feature, ...], left_out: tuple[str, ...], windows: Windows | None
+) -> Inputs:
+    parts = joined([f.part for f in features if f.part is not None])
+    shape: Shape = (sum(part.width for part in parts),)
+    kind = "table"
+    if windows is not None:
+        kind, shape = "sequence", (windows.length, *shape)
+    elif len(parts) == 1 and isinstance(parts[0], Tokens):
+        kind = "tokens"
+    layout = parts if names_things(parts) else ()
+    return Inputs(kind, features, shape, left_out, layout, windows)
+
+
+def _features(
+    chosen: Sequence[Column], ref: DatasetRef
+) -> tuple[list[Feature], tuple[str, ...], list[Problem]]:
+    """Return what the columns become, those that cannot be used, what is wrong."""
+    features, left_out, problems = [], [], []
+    for column in chosen:
+        written = ref.encodings.get(column.name)
+        if column.kind in GRIDS:
+            if prod(column.shape):
+                width = prod(column.shape)
+                features.append(Feature(column.name, column.kind, width))
+            continue
+        scaled = ref.standardize is not False
+        encoding = written or default_encoding(column, scaled=scaled)
+        if written is not None and column.kind not in written.takes:
+            continue  # told already
+        try:
+            filled = None if encoding is None else encoding.filled(column)
+            part = _plain(column) if filled is None else filled.part(column)
+        except Impossible as error:
+            place = ("dataset", "encodings", column.name)
+            spot = (*place, error.field) if error.field else place
+            suggestion = error.suggestion or None
+            problems.append(
+                Problem(pointer(*spot), "wrong_encoding", error.detail, suggestion)
+            )
+            continue
+        if part is None:
+            left_out.append(column.name)
+        else:
+            word = (
+                _default_word(column, scaled=scaled) if filled is None else filled.kind
+            )
+            features.append(
+                Feature(column.name, column.kind, part.width, filled, word, part)
+            )
+    return features, tuple(left_out), problems
+
+
+def _plain(column: Column) -> Numbers | None:
+    """Return what a column becomes if nothing is said of it; None: it cannot be used.
+
+    A category becomes one number per category of the whole data set, so that the
+    width does not depend on which rows are drawn.
+    """
+    if column.kind == "text":
+        return None
+    width = len(column.categories) if column.kind == "category" else 1
+    return Numbers(width=width) if width else None
+
+
+def _default_word(column: Column, *, scaled: bool) -> str:
+    """Name the encoding that needs no saying."""
+    if column.kind == "category":
+        return "one_hot"
+    if column.kind == "boolean":
+        return "zero or one"
+    return "standardized" if scaled else "unscaled"
 
 
 def _chosen(
     schema: Schema, ref: DatasetRef, target: Sequence[str]
 ) -> tuple[list[Column], list[Problem]]:
-    """Return the columns that are asked for as features."""
+    """Return the columns that are asked for as features.
+
+    The past of a time series' target is what its future follows from, so there the
+    target is a feature unless the spec says otherwise.
+    """
     if ref.features is None:
-        return [c for c in schema.columns if c.name not in target], []
+        if ref.windows is None:
+            return [c for c in schema.columns if c.name not in target], []
+        besides = {ref.windows.order_by, ref.windows.group_by}
+        return [c for c in schema.columns if c.name not in besides], []
     place = pointer("dataset", "features")
     names = [c.name for c in schema.columns]
     problems = [
         unknown_column(place, name, names) for name in ref.features if name not in names
     ]
-    if ref.task != "reconstruction":
+    if ref.task != "reconstruction" and ref.windows is None:
         problems += [
             Problem(
                 place,
@@ -111,96 +211,75 @@ def _chosen(
     return [c for c in schema.columns if c.name in ref.features], problems
 
 
-def answer_of(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:
-    """Return the task and its target, or what is wrong with the wish."""
-    place = pointer("dataset", "target")
-    if ref.task == "reconstruction":
-        return Answer("reconstruction", (), 0), []
-    names = ref.target if ref.target is not None else schema.target
-    if names is None:
-        detail = "the data set names no target; say which column to predict"
-        return None, [
-            Problem(place, "missing", detail, schema.columns[-1].name),
-        ]
-    target = (names,) if isinstance(names, str) else tuple(names)
-    known = [c.name for c in schema.columns]
-    problems = [unknown_column(place, n, known) for n in target if n not in known]
-    if problems or not target:
-        return None, problems or [Problem(place, "missing", "name a column")]
-    columns = [c for c in schema.columns if c.name in target]
-    task = ref.task or _task(columns)
-    return _answer(task, columns, ref.where)
-
-
-def _task(columns: Sequence[Column]) -> Task:
-    """Return the task that a target's kind suggests."""
-    column = columns[0]
-    if len(columns) > 1:
-        return "multi_label" if all(_labels(c) for c in columns) else "regression"
-    if column.kind in {"category", "boolean", "text"}:
-        return "classification"
-    few = column.distinct is not None and column.distinct <= MOST_CLASSES
-    if column.kind == "integer" and few:
-        return "classification"
-    return "multi_label" if column.shape and _labels(column) else "regression"
-
-
-def _labels(column: Column) -> bool:
-    """Say whether a column holds only yes and no."""
-    if column.kind == "boolean":
-        return True
-    return (column.minimum, column.maximum) == (0, 1) and column.kind != "number"
-
-
-def _answer(
-    task: Task, columns: Sequence[Column], where: dict[str, Condition]
-) -> tuple[Answer | None, list[Problem]]:
-    target = tuple(c.name for c in columns)
-    place = pointer("dataset", "target")
-    column = columns[0]
-    if task != "classification":
-        wrong = [c for c in columns if c.kind in {"category", "text", "image"}]
-        if wrong:
-            detail = (
-                f"{wrong[0].name!r} is {wrong[0].kind}, "
-                f"{task.replace('_', ' ')} needs numbers"
+def _encoding_problems(
+    schema: Schema, ref: DatasetRef, chosen: Sequence[Column]
+) -> list[Problem]:
+    """Say which encodings are for no feature, or for other kinds of column."""
+    names = [c.name for c in schema.columns]
+    features = {c.name for c in chosen}
+    problems = []
+    for name, encoding in ref.encodings.items():
+        place = pointer("dataset", "encodings", name)
+        column = schema.column(name)
+        if column is None:
+            problems.append(unknown_column(place, name, names))
+        elif name not in features:
+            detail = f"{name!r} is not among the features"
+            problems.append(Problem(place, "not_a_feature", detail))
+        elif column.kind not in encoding.takes:
+            known = fitting(column.kind)
+            words = f"it can be {', '.join(known)}" if known else "leave it out"
+            detail = f"{name!r} is {column.kind}, which {encoding.kind} is not for; "
+            suggestion = known[0] if known else None
+            problems.append(
+                Problem(place, "wrong_encoding", detail + words, suggestion)
             )
-            return None, [Problem(place, "wrong_target", detail)]
-        return Answer(task, target, sum(prod(c.shape) for c in columns)), []
-    if len(columns) > 1:
-        detail = "classification has one target column; multi_label takes several"
-        return None, [Problem(place, "wrong_target", detail)]
-    if not column.values:
+    return problems
+
+
+def _window_problems(schema: Schema, ref: DatasetRef) -> list[Problem]:
+    """Say which columns cannot order or group the rows of a time series."""
+    if ref.windows is None:
+        return []
+    names = [c.name for c in schema.columns]
+    problems = []
+    for field, kinds, word in (
+        ("order_by", ORDERED, "dates or numbers"),
+        ("group_by", GROUPS, "categories, whole numbers or yes and no"),
+    ):
+        name = getattr(ref.windows, field)
+        if name is None:
+            continue
+        place = pointer("dataset", "windows", field)
+        column = schema.column(name)
+        if column is None:
+            problems.append(unknown_column(place, name, names))
+        elif column.kind not in kinds:
+            detail = f"{name!r} is {column.kind}; {word} are needed"
+            problems.append(Problem(place, "wrong_column", detail))
+        elif column.missing and field == "order_by":
+            detail = f"{name!r} is missing in {column.missing:,} rows: fill it in"
+            problems.append(Problem(place, "missing_order", detail))
+    if any(
+        c.kind in GRIDS for c in schema.columns if c.name in (ref.features or names)
+    ):
         detail = (
-            f"{column.name!r} has no countable classes: it is {column.kind} with "
-            "more than 1,000 different values"
+            "windows are for tables; an image or array column is among the features"
         )
-        return None, [Problem(place, "wrong_target", detail, "task: regression")]
-    condition = where.get(column.name)
-    classes = tuple(
-        v.value for v in column.values if condition is None or keeps(condition, v.value)
-    )
-    if len(classes) < 2:
-        detail = f"{len(classes)} classes are left of {column.name!r}; 2 are needed"
-        at = place if condition is None else pointer("dataset", "where", column.name)
-        return None, [Problem(at, "too_few_classes", detail)]
-    return Answer(task, target, len(classes), classes), []
+        problems.append(Problem(pointer("dataset", "windows"), "no_table", detail))
+    return problems
 
 
-def keeps(condition: Condition, value: Scalar) -> bool:
-    """Say whether a value satisfies a condition; numbers compare as numbers."""
-    if condition.in_ is not None and value not in condition.in_:
-        return False
-    if condition.not_in is not None and value in condition.not_in:
-        return False
-    if isinstance(value, str):
-        return condition.minimum is None and condition.maximum is None
-    low = condition.minimum is None or value >= condition.minimum
-    return low and (condition.maximum is None or value <= condition.maximum)
-
-
-def unknown_column(place: str, name: str, names: Sequence[str]) -> Problem:
-    """Return the problem of a column that is not there."""
-    some = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-    detail = f"there is no column {name!r}; there are {some}"
-    return Problem(place, "unknown_column", detail, nearest(name, names))
+def _words(part: InputPart | None, kind: str) -> str:
+    """Say in a few words what a column becomes."""
+    if part is None:
+        return f"the {kind} itself"
+    if isinstance(part, Category):
+        told = part.vocabulary_size - 2
+        return f"one of {told:,} categories, looked up as {part.dimension} numbers"
+    if isinstance(part, Tokens):
+        return (
+            f"{part.length:,} tokens of a vocabulary of {part.vocabulary_size:,}, each "
+            "looked up"
+        )
+    return "1 number" if part.width == 1 else f"{part.width:,} numbers"

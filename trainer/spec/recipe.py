@@ -1,17 +1,19 @@
 """Fill in the data set's and the training's part of a spec from the schema."""
 
+from trainer.spec.answers import Answer, unknown_column
 from trainer.spec.data import DatasetRef, Held, PartName, Rows, Split
 from trainer.spec.errors import Problem, nearest, pointer
-from trainer.spec.features import Answer, Inputs, unknown_column
+from trainer.spec.features import Inputs
 from trainer.spec.losses import DEFAULT_LOSS, Task
 from trainer.spec.network import NetworkSpec
 from trainer.spec.regularization import EarlyStopping
 from trainer.spec.schema import Schema
+from trainer.spec.series import series_problems
 from trainer.spec.training import Training
 
 METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("loss", "accuracy"),
-    "multi_label": ("loss", "accuracy"),
+    "multi_label": ("loss", "accuracy", "exact_match"),
     "regression": ("loss", "mean_squared_error", "mean_absolute_error", "r2"),
     "reconstruction": ("loss", "mean_squared_error"),
 }
@@ -23,6 +25,16 @@ def rises(metric: str) -> bool:
     return not metric.endswith(("loss", "error"))
 
 
+def metric_names(answer: Answer, *, held: bool) -> list[str]:
+    """Return the names of all that is evaluated; `held`: rows are held back."""
+    names = [f"train_{metric}" for metric in METRICS[answer.task]]
+    if held:
+        names += [f"validation_{metric}" for metric in METRICS[answer.task]]
+        if answer.task == "classification" and len(answer.classes) == 2:
+            names.append("validation_roc_auc")
+    return names
+
+
 def resolved_dataset(
     ref: DatasetRef, schema: Schema, answer: Answer | None, inputs: Inputs | None
 ) -> tuple[DatasetRef, list[Problem], list[str]]:
@@ -31,6 +43,7 @@ def resolved_dataset(
     validation, wrong = _held(ref.split.validation, "validation", schema)
     test, also = _held(ref.split.test, "test", schema)
     problems += wrong + also + _overlap(validation, test)
+    problems += series_problems(ref, schema)
     classifies = answer is not None and answer.task == "classification"
     if ref.examples_per_class is not None and not classifies:
         problems.append(
@@ -43,8 +56,9 @@ def resolved_dataset(
     warnings = []
     if inputs is not None and inputs.left_out:
         warnings.append(
-            f"text columns are left out: {', '.join(inputs.left_out)}; the network "
-            "takes numbers"
+            f"text columns are left out: {', '.join(inputs.left_out)}; their words "
+            "were not counted when the data set was stored: upload it again, or give "
+            "them an encoding with a length"
         )
     if answer is None or inputs is None:
         return ref, problems, warnings
@@ -55,8 +69,13 @@ def resolved_dataset(
                 "target": target,
                 "task": answer.task,
                 "features": tuple(f.name for f in inputs.features),
+                "encodings": {
+                    f.name: f.encoding
+                    for f in inputs.features
+                    if f.encoding is not None
+                },
                 "standardize": (
-                    inputs.kind == "table"
+                    inputs.table
                     if ref.standardize is None
                     else ref.standardize
                 ),
@@ -64,7 +83,9 @@ def resolved_dataset(
                     validation=validation,
                     test=test,
                     stratify=(
-                        classifies if ref.split.stratify is None else ref.split.stratify
+                        classifies and ref.windows is None
+                        if ref.split.stratify is None
+                        else ref.split.stratify
                     ),
                 ),
             }
@@ -93,11 +114,7 @@ def resolved_training(
     stopping = training.early_stopping
     if isinstance(stopping, EarlyStopping):
         held = dataset.split.validation != "none"
-        known = [
-            f"{rows}_{metric}"
-            for rows in (("train", "validation") if held else ("train",))
-            for metric in METRICS[answer.task]
-        ]
+        known = metric_names(answer, held=held)
         written = "early_stopping" in training.model_fields_set
         if not held and not written:
             stopping = "none"

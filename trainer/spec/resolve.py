@@ -5,26 +5,23 @@ out from the schema and the sources alone, without torch and without reading a r
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
 from typing import Any
 
+from trainer.spec.answers import answer_of
+from trainer.spec.cautions import cautions
 from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.estimate import Estimate, estimate
-from trainer.spec.features import Inputs, answer_of, inputs_of
+from trainer.spec.features import Inputs, inputs_of
+from trainer.spec.imbalance import rare_class
 from trainer.spec.job import JobSpec
 from trainer.spec.losses import Task
-from trainer.spec.network import Row, filled, table
+from trainer.spec.misfits import doubled, misfits
+from trainer.spec.network import Row
 from trainer.spec.recipe import resolved_dataset, resolved_training
-from trainer.spec.reuse import (
-    BadPattern,
-    Match,
-    Source,
-    fed_by_input,
-    match,
-    select,
-)
+from trainer.spec.reuse import Match, Source
 from trainer.spec.schema import Scalar, Schema
+from trainer.spec.takeover import matched, unreused_entry
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,15 @@ class Resolution:
     def parameters(self) -> int:
         """Return how many numbers the network has that can learn."""
         return sum(row.parameters for row in self.layers)
+
+    def input_table(self) -> list[dict[str, Any]]:
+        """Return what each column becomes, as the API answers it.
+
+        Where the preprocessing of a source is taken over, that decides, not this.
+        """
+        if self.preprocessing_from is not None:
+            return []
+        return [feature.described() for feature in self.inputs.features]
 
     @property
     def frozen(self) -> frozenset[str]:
@@ -133,34 +139,26 @@ def resolve(
     if answer is None or inputs is None or problems or missing:
         raise InvalidSpec(problems + missing)
     entries = [sources[entry.from_] for entry in spec.reuse]
-    units = answer.units or prod(inputs.shape)
-    network = filled(spec.network, units)
-    rows = table(network, inputs.shape)
-    seen, taken = _taken_over(spec, schema, inputs, entries, fed_by_input(rows))
-    if seen != inputs:
-        inputs = seen
-        units = answer.units or prod(inputs.shape)
-        network = filled(spec.network, units)
-        rows = table(network, inputs.shape)
-    _check_output(rows[-1], units, len(network.layers) - 1)
-    matches, wrong = match(spec.reuse, entries, rows, answer.classes)
+    found = matched(spec, schema, answer, inputs, entries)
+    network, rows = found.built.network, found.built.rows
     training, also, told = resolved_training(spec.training, dataset, answer, network)
-    if wrong or also:
-        raise InvalidSpec(wrong + also)
-    names = fed_by_input(rows)
-    reused = {m.layer for m in matches if m.state == "reused" and m.entry == taken}
+    also += misfits(training, answer, found.built.inputs, network, schema)
+    if found.problems or also:
+        raise InvalidSpec(found.problems + also)
+    told += rare_class(schema, dataset, training, answer) + doubled(training)
+    told += unreused_entry(found)
     resolution = Resolution(
         spec=spec.model_copy(
             update={"dataset": dataset, "network": network, "training": training}
         ),
         task=answer.task,
         classes=answer.classes,
-        inputs=inputs,
+        inputs=found.built.inputs,
         layers=rows,
-        reuse=tuple(matches),
-        preprocessing_from=taken if names & reused else None,
-        estimate=estimate(rows, inputs, training, schema, dataset),
-        warnings=(*warnings, *told),
+        reuse=tuple(found.matches),
+        preprocessing_from=found.taken,
+        estimate=estimate(rows, found.built.inputs, training, schema, dataset),
+        warnings=(*warnings, *told, *cautions(network)),
     )
     if resolution.parameters > limits.parameters:
         raise InvalidSpec(
@@ -184,60 +182,3 @@ def _check_size(spec: JobSpec, limits: Limits) -> None:
         if found > most:
             detail = f"{found:,} {word} are asked for, at most {most:,} are allowed"
             raise InvalidSpec([Problem(pointer(*place), "too_large", detail)])
-
-
-def _check_output(row: Row, units: int, number: int) -> None:
-    if prod(row.output_shape) != units or len(row.output_shape) != 1:
-        raise InvalidSpec(
-            [
-                Problem(
-                    pointer("network", "layers", number),
-                    "wrong_output",
-                    f"the target needs {units} outputs, the layer 'output' gives "
-                    f"{list(row.output_shape)}",
-                    "leave the layer out",
-                )
-            ]
-        )
-
-
-def _taken_over(
-    spec: JobSpec,
-    schema: Schema,
-    inputs: Inputs,
-    sources: list[Source],
-    lowest: set[str],
-) -> tuple[Inputs, int | None]:
-    """Return the inputs as the source of the lowest layers sees them, and its entry.
-
-    Raises:
-        InvalidSpec: the data set has not what that source's preprocessing reads.
-    """
-    for number, (entry, source) in enumerate(zip(spec.reuse, sources, strict=True)):
-        try:
-            chosen = lowest.intersection(select(entry.layers, source.order))
-        except BadPattern:
-            continue
-        if not chosen or not source.columns:
-            continue
-        kinds = {kind for _, kind in source.columns}
-        if inputs.kind in kinds and inputs.shape == source.input_shape:
-            return inputs, number
-        here = {(c.name, c.kind) for c in schema.columns}
-        lacking = [name for name, kind in source.columns if (name, kind) not in here]
-        if inputs.kind in kinds or lacking or kinds & {"image", "array"}:
-            raise InvalidSpec([_other_inputs(number, source, inputs, lacking)])
-        return replace(inputs, shape=source.input_shape), number
-    return inputs, None
-
-
-def _other_inputs(
-    number: int, source: Source, inputs: Inputs, lacking: list[str]
-) -> Problem:
-    detail = (
-        f"{source.name!r} was trained on inputs of shape {list(source.input_shape)}, "
-        f"here they are {list(inputs.shape)}"
-    )
-    if lacking:
-        detail += f"; the data set lacks the columns {', '.join(lacking[:20])}"
-    return Problem(pointer("reuse", number, "from"), "other_inputs", detail)

@@ -20,6 +20,7 @@ from pydantic_core import SchemaError
 from trainer.spec.base import Spec
 from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.layers import OUTPUT
+from trainer.spec.layout import InputPart
 from trainer.spec.network import INPUT, Row
 from trainer.spec.shapes import Shape
 
@@ -75,6 +76,10 @@ class Source:
     """Shape of one example after its preprocessing."""
     columns: tuple[tuple[str, str], ...] = ()
     """Name and kind of the columns that its preprocessing reads."""
+    layout: tuple[InputPart, ...] = ()
+    """How a row of its input divides, if some of the numbers are names."""
+    windows: Mapping[str, Any] | None = None
+    """What its preprocessing says of windows, if it sees a time series."""
 
 
 @dataclass(frozen=True)

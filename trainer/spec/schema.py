@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from trainer.spec.base import Spec
+from trainer.spec.words import WordCount
 
 ColumnKind = Literal[
     "number", "integer", "boolean", "category", "text", "date", "image", "array"
@@ -22,6 +23,9 @@ codes with -1 for missing; ``text`` an Arrow file with one utf8 column ``text``;
 
 Scalar = str | int | float | bool
 """One value of a column."""
+
+DatePart = Literal["time", "month", "weekday", "day_of_year", "hour"]
+"""What a date can be told by: how long ago it is, or where in a cycle it lies."""
 
 
 class Value(Spec):
@@ -55,6 +59,12 @@ class Column(Spec):
     mean: float | None = None
     deviation: float | None = None
     """Population standard deviation of the values that are there."""
+    words: WordCount | None = None
+    """For a text column: how many words its training rows have; None if they were not
+    counted."""
+    varies: tuple[DatePart, ...] | None = None
+    """For a date column: which parts differ among its training rows; None if nobody
+    looked."""
 
 
 class Part(Spec):

@@ -1,0 +1,104 @@
+"""Every encoding that a column can be fitted with, and which of them it gets.
+
+To add one: write its class in a file beside this one, name it in ``FittedEncoding``,
+and say in ``fit_encoding`` which encoding of `trainer.spec.encodings` it carries out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from trainer.preprocessing.categories import CategoryNumber
+from trainer.preprocessing.dates import DateFeatures
+from trainer.preprocessing.encodings import Array, Flag, Imputed, OneHot, Standardised
+from trainer.preprocessing.scales import Scaled
+from trainer.preprocessing.tokens import TokenCounts, TokenNumbers
+from trainer.spec import encodings as asked
+from trainer.spec.layout import Numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trainer.spec.encodings import Encoding
+    from trainer.spec.layout import InputPart
+    from trainer.spec.schema import Column
+
+FittedEncoding = Annotated[
+    Standardised
+    | Imputed
+    | OneHot
+    | Flag
+    | Scaled
+    | DateFeatures
+    | CategoryNumber
+    | TokenNumbers
+    | TokenCounts,
+    Field(discriminator="kind"),
+]
+
+Tokenized = TokenNumbers | TokenCounts
+"""The encodings that have a tokenizer."""
+
+
+_FITS: dict[type, Callable[[Column, Array, Any], FittedEncoding]] = {
+    asked.OneHot: lambda column, stored, _: OneHot.fit(column, stored, missing=True),
+    asked.Embedding: CategoryNumber.fit,
+    asked.Date: DateFeatures.fit,
+    asked.Text: lambda c, stored, wish: TokenNumbers.fit(c.name, list(stored), wish),
+    asked.BagOfWords: lambda c, stored, wish: TokenCounts.fit(
+        c.name, list(stored), wish
+    ),
+}
+
+
+def fit_encoding(
+    column: Column, stored: Array, wish: Encoding | None, *, standardize: bool
+) -> FittedEncoding:
+    """Fit the encoding that was asked for, or that a column's kind calls for.
+
+    `stored` are the column's training rows; a text column's are strings and None.
+    """
+    if wish is not None and not _is_default(wish):
+        return _FITS.get(type(wish), Scaled.fit)(column, stored, wish)
+    if column.kind == "category":
+        return OneHot.fit(column, stored)
+    if column.kind == "boolean":
+        return Flag.fit(column, stored)
+    plain = isinstance(wish, asked.Unscaled) or (wish is None and not standardize)
+    return (Imputed if plain else Standardised).fit(column, stored)
+
+
+def _is_default(wish: Encoding) -> bool:
+    """Return whether an encoding says what holds if nothing is said."""
+    if isinstance(wish, asked.OneHot):
+        return wish.missing == "most_frequent"
+    if isinstance(wish, asked.Standardized | asked.Unscaled):
+        return wish.missing == "mean"
+    return False
+
+
+def part_of(encoding: FittedEncoding) -> InputPart:
+    """Return what an encoding's features are to a layer."""
+    if isinstance(encoding, CategoryNumber | TokenNumbers):
+        return encoding.part
+    return Numbers(width=encoding.width)
+
+
+class CategoryTexts:
+    """The strings of a category column, for an encoding that takes texts."""
+
+    def __init__(self, categories: tuple[str, ...], codes: Array) -> None:
+        self._texts = np.array([*categories, None], object)  # -1 is the last
+        self._codes = codes
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._codes)
+
+    def __getitem__(self, rows: Array) -> Array:
+        """Return the strings of some rows; None where one is missing."""
+        found: Array = self._texts[self._codes[rows]]
+        return found
