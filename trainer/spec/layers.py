@@ -19,6 +19,7 @@ from trainer.spec.base import Count, Fraction, Rate
 from trainer.spec.blocks import Block, Defaults, Plain
 from trainer.spec.column_embedding import ColumnEmbedding
 from trainer.spec.convolutions import Conv2d, Residual
+from trainer.spec.embedding import Embedding, PositionalEncoding
 from trainer.spec.initializers import GlorotUniform
 from trainer.spec.merging import Add, Average, Concatenate, Maximum, Multiply
 from trainer.spec.noise import (
@@ -41,6 +42,7 @@ from trainer.spec.pooling import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
+from trainer.spec.recurrent import Gru, Lstm, SimpleRnn
 from trainer.spec.separable_convolutions import DepthwiseConv2d, SeparableConv2d
 from trainer.spec.sequence_convolutions import Conv1d, SeparableConv1d
 from trainer.spec.sequence_pooling import (
@@ -215,6 +217,11 @@ Layer = Annotated[
     | InstanceNormalization
     | RmsNormalization
     | ActivationLayer
+    | Embedding
+    | PositionalEncoding
+    | SimpleRnn
+    | Gru
+    | Lstm
     | Add
     | Multiply
     | Average
