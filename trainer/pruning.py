@@ -1,0 +1,171 @@
+"""Which weights are held at zero, and how many are zero by now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer.spec.pruning import Gradual, Magnitude
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from trainer.network import Network
+    from trainer.spec.pruning import NoPruning
+
+ZERO_FRACTION = "zero_fraction"
+"""Name of the share of zeros among the results and in the table of layers."""
+
+
+class Pruner:
+    """Chooses small weights and holds them at zero from then on.
+
+    The masks are a training's memory: a resumed run holds the same weights.
+    """
+
+    def __init__(
+        self,
+        wish: NoPruning | Magnitude | Gradual,
+        network: Network,
+        *,
+        steps_per_epoch: int,
+        epochs: int,
+    ) -> None:
+        self.wish = wish
+        self.weights = {
+            f"{each.layer}.{each.name}": each.parameter
+            for each in network.described()
+            if each.weighs and each.parameter.requires_grad
+        }
+        self.masks: dict[str, Tensor] = {}
+        """Name → true where the weight may differ from zero."""
+        self.begin = self.end = self.every = 0
+        if isinstance(wish, Gradual):
+            self.begin, self.end, self.every = wish.span(steps_per_epoch, epochs)
+
+    def follow(self, step: int) -> None:
+        """Choose anew if it is time after this step, and hold what was chosen."""
+        if not isinstance(self.wish, Gradual):
+            return
+        if self._due(step):
+            length = max(1, self.end - self.begin)
+            progress = 1.0 if step >= self.end else (step - self.begin) / length
+            self._choose(self.wish.share(progress), self.wish.scope)
+        self.hold()
+
+    def hold(self) -> None:
+        """Set the chosen weights to zero."""
+        with torch.no_grad():
+            for name, mask in self.masks.items():
+                self.weights[name].mul_(mask)
+
+    def settled(self, step: int) -> bool:
+        """Return whether the share of zeros grows no more after this step."""
+        return step >= self.end
+
+    def prune(self) -> bool:
+        """Prune trained weights, if that was asked for; return whether it was."""
+        if not isinstance(self.wish, Magnitude):
+            return False
+        if self.wish.threshold is not None:
+            limit = self.wish.threshold
+            self.masks = {n: w.abs() >= limit for n, w in self._values().items()}
+        else:
+            self._choose(self.wish.share(), self.wish.scope)
+        self.hold()
+        return True
+
+    def finish(
+        self, final: Mapping[str, float], measured: Callable[[], dict[str, float]]
+    ) -> dict[str, float]:
+        """Prune the weights that are kept, if any; return what is new in `final`.
+
+        `measured` measures the validation rows, again.
+        """
+        before = {
+            f"{name}_before_pruning": value
+            for name, value in final.items()
+            if name.startswith("validation_")
+        }
+        if self.prune():
+            return {**before, **measured()}
+        self.hold()
+        return {}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the masks as numbers that a checkpoint can hold."""
+        return {name: m.to(torch.uint8) for name, m in self.masks.items()}, {}
+
+    def restore(
+        self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+    ) -> None:
+        """Go on with the masks that `state` returned."""
+        self.masks = {
+            name: mask.to(self.weights[name].device).bool()
+            for name, mask in tensors.items()
+        }
+
+    def _due(self, step: int) -> bool:
+        inside = self.begin <= step <= self.end
+        regular = (step - self.begin) % self.every == 0
+        return inside and (regular or step in {max(1, self.begin), self.end})
+
+    def _values(self) -> dict[str, Tensor]:
+        return {name: weight.detach() for name, weight in self.weights.items()}
+
+    def _choose(self, share: float, scope: str) -> None:
+        """Mask the smallest `share` of the weights; what is masked stays so."""
+        scores = {
+            name: self._score(name, value) for name, value in self._values().items()
+        }
+        if scope == "layer":
+            self.masks = {name: _largest(s, share) for name, s in scores.items()}
+            return
+        together = torch.cat([score.flatten() for score in scores.values()])
+        kept = _largest(together, share)
+        sizes = [score.numel() for score in scores.values()]
+        parts = torch.split(kept, sizes)
+        self.masks = {
+            name: part.view(scores[name].shape)
+            for name, part in zip(scores, parts, strict=True)
+        }
+
+    def _score(self, name: str, value: Tensor) -> Tensor:
+        size = value.abs()
+        mask = self.masks.get(name)
+        return size if mask is None else torch.where(mask, size, -1.0)
+
+
+def zero_fractions(network: Network) -> dict[str, float]:
+    """Return the share of zeros among the weights of each layer that has any."""
+    zeros, sizes = _counted(network)
+    return {layer: zeros[layer] / sizes[layer] for layer in sizes}
+
+
+def zero_fraction(network: Network) -> float:
+    """Return the share of zeros among all weights of the network."""
+    zeros, sizes = _counted(network)
+    return sum(zeros.values()) / max(1, sum(sizes.values()))
+
+
+def _counted(network: Network) -> tuple[dict[str, int], dict[str, int]]:
+    zeros: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for each in network.described():
+        if each.weighs:
+            values = each.parameter.detach()
+            filled = int(torch.count_nonzero(values))
+            zeros[each.layer] = zeros.get(each.layer, 0) + values.numel() - filled
+            sizes[each.layer] = sizes.get(each.layer, 0) + values.numel()
+    return zeros, sizes
+
+
+def _largest(scores: Tensor, share: float) -> Tensor:
+    """Return a mask that keeps all but the smallest `share`, and one at the least."""
+    away = min(round(share * scores.numel()), scores.numel() - 1)
+    mask = torch.ones_like(scores, dtype=torch.bool).flatten()
+    mask[scores.flatten().argsort(stable=True)[:away]] = False
+    return mask.view(scores.shape)
