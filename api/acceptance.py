@@ -21,7 +21,7 @@ from catalog.tables import Dataset, Model
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Limits, Resolution, resolve
-from trainer.spec.reuse import Source
+from trainer.spec.reuse import Source, named_inputs
 from trainer.spec.schema import Schema
 
 NAMES_COMPARED = 1_000
@@ -167,6 +167,7 @@ def as_source(session: Session, model: Model) -> Source:
             (column["name"], column["kind"])
             for column in preprocessing.get("columns", ())
         ),
+        **named_inputs(preprocessing),
     )
 
 

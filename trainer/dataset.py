@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from trainer.errors import NotADataset
 from trainer.spec.schema import Column, Part, Schema, Value
+from trainer.texts import StoredTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,20 +69,26 @@ class StoredColumns(dict[str, Array]):
 
     def __missing__(self, name: str) -> Array:
         """Map the column's file."""
-        path = self._folder / "columns" / f"{self._schema.index(name)}.npy"
-        try:
-            column: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise NotADataset(path, str(error)) from error
+        index = self._schema.index(name)
+        path = self._folder / "columns" / f"{index}.npy"
+        column: Any
+        if self._schema.columns[index].kind == "text":
+            path = path.with_suffix(".arrow")
+            column = StoredTexts(path)
+        else:
+            try:
+                column = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise NotADataset(path, str(error)) from error
         if len(column) != self._schema.rows:
             why = f"{len(column)} rows where the schema says {self._schema.rows}"
             raise NotADataset(path, why)
         self[name] = column
-        return column
+        return self[name]
 
 
 def open_stored(folder: Path) -> Dataset:
-    """Open a data set as the service stores it; text columns stay unread."""
+    """Open a data set as the service stores it; a column is read when it is used."""
     try:
         schema = Schema.model_validate_json((folder / "dataset.json").read_bytes())
     except (OSError, ValidationError) as error:

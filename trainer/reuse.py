@@ -14,7 +14,7 @@ import torch
 from trainer import model_folder
 from trainer.errors import ModelBroken, ReuseMismatch
 from trainer.model_folder import ModelFolder, tensor_sha256
-from trainer.spec.reuse import Source
+from trainer.spec.reuse import Source, named_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,7 @@ def source_of(folder: Path, identity: str) -> Source:
             (column["name"], column["kind"])
             for column in preprocessing.get("columns", ())
         ),
+        **named_inputs(preprocessing),
     )
 
 

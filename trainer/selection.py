@@ -2,7 +2,8 @@
 
 Chosen in one fixed order: parts → split → ``where`` → ``examples_per_class``; every
 draw has a private generator seeded from the job's seed, so the same spec on the same
-data chooses the same rows, whatever else is drawn.
+data chooses the same rows, whatever else is drawn. Examples of a time series are known
+by the row of their target and are not drawn: the latest are held back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 
 from trainer.conditions import satisfied
 from trainer.errors import NoRows
+from trainer.preprocessing.tables import timeline_of
+from trainer.series import divided
 from trainer.spec.data import PartName, PerClass, Rows
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from trainer.spec.data import DatasetRef, Held
+    from trainer.preprocessing.timeline import Timeline
+    from trainer.spec.data import DatasetRef, Held, Windows
     from trainer.spec.schema import Part, Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -63,7 +67,11 @@ def select(
 
     Raises: NoRows if nothing is left to train on, or where rows were asked for.
     """
-    selection = _split(reference, schema, labels, seed)
+    if reference.windows is None:
+        selection = _split(reference, schema, labels, seed)
+    else:
+        line = timeline_of(columns, reference.windows)
+        selection = _by_time(reference, reference.windows, schema, line, labels)
     selection = _kept(reference, schema, columns, labels, selection)
     if reference.examples_per_class is not None and labels.classes is not None:
         selection = _few(reference.examples_per_class, labels.classes, selection, seed)
@@ -122,6 +130,22 @@ def _split(
             taken[purpose] = _drawn(pool, count, classes, generator)
             pool = np.setdiff1d(pool, taken[purpose], assume_unique=True)
     return Selection(pool, taken["validation"], taken["test"])
+
+
+def _by_time(
+    reference: DatasetRef,
+    windows: Windows,
+    schema: Schema,
+    line: Timeline,
+    labels: Labels,
+) -> Selection:
+    """Hold back the latest examples of a time series."""
+    wishes = {
+        "test": held(schema, "test", reference.split.test),
+        "validation": held(schema, "validation", reference.split.validation),
+    }
+    found = divided(wishes, windows, schema, line, known=labels.known)
+    return Selection(found["train"], found["validation"], found["test"])
 
 
 def _range(part: Part, wish: Rows, purpose: str) -> Numbers:

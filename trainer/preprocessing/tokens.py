@@ -174,14 +174,12 @@ def trained(texts: Iterable[str | None], wish: Text | BagOfWords) -> str:
 
 def numbered(
     tokenizer: str, texts: Iterable[str | None], characters: int | None = None
-) -> Iterator[list[int]]:
+) -> Iterator[Array]:
     """Yield the numbers of each text's tokens; what is missing has none."""
     encode = opened(tokenizer).encode
     for text in texts:
-        if text:
-            yield encode(text[:characters], add_special_tokens=False).ids
-        else:
-            yield []
+        ids = encode(text[:characters], add_special_tokens=False).ids if text else []
+        yield np.asarray(ids, np.int64)
 
 
 @lru_cache(maxsize=KEPT_OPEN)

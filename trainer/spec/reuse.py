@@ -82,6 +82,18 @@ class Source:
     """What its preprocessing says of windows, if it sees a time series."""
 
 
+def named_inputs(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a source's `layout` and `windows` from what its model says of its inputs.
+
+    Raises: ValidationError if a layout is none.
+    """
+    layout = TypeAdapter(tuple[InputPart, ...])
+    return {
+        "layout": layout.validate_python(tuple(preprocessing.get("layout") or ())),
+        "windows": preprocessing.get("windows"),
+    }
+
+
 @dataclass(frozen=True)
 class Match:
     """One line of the match table."""

@@ -184,7 +184,8 @@ def _windows(inputs: Inputs) -> dict[str, object] | None:
     """Return what a fitted preprocessing says of windows like these."""
     if inputs.windows is None:
         return None
-    return inputs.windows.model_dump(exclude_none=True, exclude={"stride"})
+    alone = inputs.windows.model_copy(update={"stride": 1})
+    return alone.model_dump(exclude_none=True)
 
 
 def _other_windows(number: int, source: Source) -> Problem:
