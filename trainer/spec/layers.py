@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from trainer.spec.activations import Activation, NoActivation
+from trainer.spec.attention import MultiHeadAttention, TransformerBlock
 from trainer.spec.axes import features_axis
 from trainer.spec.base import Count, Fraction, Rate
 from trainer.spec.blocks import Block, Defaults, Plain
@@ -222,6 +223,8 @@ Layer = Annotated[
     | SimpleRnn
     | Gru
     | Lstm
+    | MultiHeadAttention
+    | TransformerBlock
     | Add
     | Multiply
     | Average
