@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from trainer.preprocessing import Preprocessing
 
 GRAPH = "model.onnx"
+SAMPLED_GRAPH = "model.sampled.onnx"
+"""The graph in which dropout goes on, of models that have dropout."""
 ROWS_AT_ONCE = 512
 
 Floats = NDArray[np.float32]
@@ -29,6 +32,13 @@ class Loaded:
 
     preprocessing: Preprocessing
     graph: Any
+    folder: Path
+
+    @cached_property
+    def sampled(self) -> Any | None:
+        """Return the graph that draws; None if the model has none."""
+        path = self.folder / SAMPLED_GRAPH
+        return _session(path) if path.is_file() else None
 
     def outputs(self, rows: Sequence[object]) -> Floats:
         """Return the network's raw outputs for rows in the data set's own form.
@@ -91,15 +101,19 @@ class Inference:
 
 
 def _load(folder: Path) -> Loaded:
+    graph = _session(folder / GRAPH)
+    return Loaded(Preprocessing.load(folder), graph, folder)
+
+
+def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
-    graph = onnxruntime.InferenceSession(
-        str(folder / GRAPH), sess_options=options, providers=["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
     )
-    return Loaded(Preprocessing.load(folder), graph)
 
 
 def softmax(outputs: Floats) -> NDArray[np.float64]:

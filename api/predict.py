@@ -1,6 +1,7 @@
 """POST /v1/models/{id}/predict: rows in, classes and probabilities or values out."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from api.answers import json_answer
 from api.bodies import decoded, reading, request_body, shaped
 from api.deps import Limits
+from api.draws import FEWEST, MOST, Drawn, Numbers, check_size, drawn, no_draws
 from api.errors import InvalidInput, Unavailable
 from api.inference import GRAPH, Floats, Inference, Loaded, sigmoid, softmax
 from api.models import Reference
@@ -42,6 +44,9 @@ class Asked(BaseModel):
     images: list[Any] | None = None
     """For images: nested lists (height, width, channels) of values from 0 to 255, or
     base64 texts of PNG, JPEG or BMP files of the right size."""
+    monte_carlo_samples: int | None = Field(default=None, ge=FEWEST, le=MOST)
+    """Predict so often with dropout left on, and answer the means and their standard
+    deviations; the model needs dropout. Absent: one prediction without dropout."""
 
 
 class PredictionView(BaseModel):
@@ -63,6 +68,10 @@ class PredictionView(BaseModel):
     """The number that is predicted."""
     values: list[float] | None = None
     """The numbers, where there are several."""
+    standard_deviation: float | None = None
+    """Of `monte_carlo_samples`: the deviation of `probability` or `value`."""
+    standard_deviations: list[float] | None = None
+    """Of `monte_carlo_samples`: the deviations of `probabilities` or `values`."""
 
 
 class PredictionsView(BaseModel):
@@ -80,6 +89,8 @@ class PredictionsView(BaseModel):
     """What it learned to do."""
     classes: list[Any]
     """The classes or labels, in the order of the probabilities."""
+    monte_carlo_samples: int | None = None
+    """How often each row was predicted with dropout, if that was asked for."""
     predictions: list[PredictionView]
     """One for each row."""
 
@@ -116,7 +127,7 @@ def predict(
     loaded = inference.get(row.id, folder)
     rows = _understood(rows, loaded, [*_targets(row), *unused], place)
     try:
-        outputs = loaded.outputs(rows)
+        found = _predicted(row, loaded, rows, asked.monte_carlo_samples)
     except BadValue as error:
         where = pointer(place, error.row)
         where += pointer(error.column) if error.column and place == "rows" else ""
@@ -125,12 +136,14 @@ def predict(
     except NonFinite as error:
         fault = Fault(pointer=f"/{place}", code="not_finite", detail=str(error))
         raise InvalidInput([fault], code="invalid_rows") from error
-    return json_answer(_answer(row, outputs), exclude_none=True)
+    answer = _answer(row, found, asked.monte_carlo_samples)
+    return json_answer(answer, exclude_none=True)
 
 
 def _rows(asked: Asked, most: int) -> tuple[str, list[Any]]:
     """Return the rows and the name of the field they came in."""
-    given = [(name, rows) for name, rows in asked if rows is not None]
+    forms = ((name, getattr(asked, name)) for name in ("rows", "arrays", "images"))
+    given = [(name, rows) for name, rows in forms if rows is not None]
     if len(given) != 1:
         detail = "give one of rows, arrays or images"
         raise InvalidInput([Fault(pointer="", code="missing", detail=detail)])
@@ -226,25 +239,68 @@ def _targets(model: Model) -> list[str]:
     return [target] if isinstance(target, str) else list(target)
 
 
-def _answer(model: Model, outputs: Floats) -> PredictionsView:
-    classes = list(model.card.get("classes") or [])
+def _predicted(
+    model: Model, loaded: Loaded, rows: Sequence[object], samples: int | None
+) -> Drawn:
+    """Return what the model predicts: probabilities or values, drawn if asked."""
+    if samples is None:
+        outputs = _meant(model, loaded.outputs(rows))
+        return Drawn(outputs, np.zeros(()))
+    check_size(len(rows), samples)
+    if loaded.sampled is None:
+        raise no_draws(model.card)
+    given = loaded.preprocessing.apply(rows)
+    return drawn(loaded.sampled, given, samples, partial(_meant, model))
+
+
+def _meant(model: Model, outputs: Floats) -> Numbers:
+    """Return the probabilities or values that raw outputs stand for."""
     if model.task == "classification":
-        predictions = [_one_class(classes, row) for row in softmax(outputs)]
-    elif model.task == "multi_label":
+        return softmax(outputs)
+    if model.task == "multi_label":
+        return sigmoid(outputs)
+    return outputs.astype(np.float64)
+
+
+def _answer(model: Model, found: Drawn, samples: int | None) -> PredictionsView:
+    classes = list(model.card.get("classes") or [])
+    if model.task == "multi_label":
         classes = classes or _targets(model)
-        predictions = [_labels(classes, row) for row in sigmoid(outputs)]
-    elif outputs.shape[1] == 1:
-        predictions = [PredictionView(value=float(row[0])) for row in outputs]
-    else:
-        predictions = [PredictionView(values=row.tolist()) for row in outputs]
+    predictions = [_said(model.task, classes, row) for row in found.mean]
+    if samples is not None:
+        for prediction, spread in zip(predictions, found.deviation, strict=True):
+            _tell_spread(prediction, spread)
     return PredictionsView(
         model=model.id,
         name=model.name,
         version=model.version,
         task=model.task,
         classes=classes,
+        monte_carlo_samples=samples,
         predictions=predictions,
     )
+
+
+def _said(task: str, classes: list[Any], row: Numbers) -> PredictionView:
+    """Return a row's probabilities or values as the task words them."""
+    if task == "classification":
+        return _one_class(classes, row)
+    if task == "multi_label":
+        return _labels(classes, row)
+    if len(row) == 1:
+        return PredictionView(value=float(row[0]))
+    return PredictionView(values=row.tolist())
+
+
+def _tell_spread(prediction: PredictionView, spread: Numbers) -> None:
+    """Add how far the draws lay apart."""
+    if prediction.value is not None:
+        prediction.standard_deviation = float(spread[0])
+        return
+    prediction.standard_deviations = spread.tolist()
+    if prediction.probability is not None and prediction.probabilities is not None:
+        best = prediction.probabilities.index(prediction.probability)
+        prediction.standard_deviation = float(spread[best])
 
 
 def _one_class(classes: list[Any], probabilities: Any) -> PredictionView:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.mixing import Mixed
+    from trainer.doctor.probes import Probe
     from trainer.network import Cut, Network
     from trainer.spec.training import Training
     from trainer.weighting import TrainingLoss
@@ -61,12 +62,16 @@ class Descent:
         targets: Tensor | Mixed,
         learning_rate: float,
         momentum: float | None = None,
+        *,
+        probe: Probe | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Take one step; return the batch's mean loss and its outputs.
 
-        `momentum` replaces the optimizer's own, if it has one.
+        `momentum` replaces the optimizer's own, if it has one; `probe` measures.
         """
         loss, outputs = self._gradients(values, targets)
+        if probe is not None:
+            probe.gradients()
         self.penalties.add_gradients()
         self.recipe.gradient_clipping.clip(*self.clipped)
         set_rates(self.optimizer.param_groups, learning_rate, momentum)
@@ -76,6 +81,8 @@ class Descent:
         for parameter in self.learning:
             parameter.grad = None
         self.penalties.limit()
+        if probe is not None:
+            probe.updated(loss, outputs, targets)
         return loss, outputs
 
     def _gradients(
@@ -90,7 +97,7 @@ class Descent:
             return loss.detach(), outputs.detach()
         total = torch.zeros((), device=targets.device)
         parts = []
-        for part in parts(rows, self.micro_batch):
+        for part in divided(rows, self.micro_batch):
             few = {name: value[part] for name, value in values.items()}
             outputs = self.network.run_above(self.cut, few)
             share = (part.stop - part.start) / rows
@@ -139,7 +146,7 @@ def leave_compiler_out() -> None:
         vars(method).setdefault("__dynamo_disable", method)
 
 
-def parts(rows: int, size: int) -> Iterator[slice]:
+def divided(rows: int, size: int) -> Iterator[slice]:
     """Divide a batch; a single row left over joins the part before it.
 
     Batch normalisation cannot train on one row.

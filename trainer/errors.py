@@ -17,6 +17,8 @@ TrainerError          the job becomes `failed` with this sentence and `reason`
 ├── ReuseMismatch     a source's tensor does not fit the new network (`invalid_spec`)
 ├── ExportWrong       the exported graph does not compute what the network computes
 │                     (`infrastructure`)
+├── DrawsWrong        the exported graph does not draw as dropout does
+│                     (`infrastructure`)
 ├── NothingLearns     every layer is frozen (`invalid_spec`)
 ├── Diverged          the loss left the real numbers (`diverged`)
 ├── OutOfMemory       one batch does not fit (`out_of_memory`)
@@ -237,6 +239,15 @@ class ReuseMismatch(TrainerError):
     def __init__(self, tensor: str, why: str) -> None:
         super().__init__(f"cannot reuse {tensor!r}: {why}")
         self.tensor, self.why = tensor, why
+
+
+class DrawsWrong(TrainerError):
+    """The exported graph's random outputs are not distributed as the network's."""
+
+    reason = "infrastructure"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the graph does not draw as the network does: {why}")
 
 
 class ExportWrong(TrainerError):

@@ -4,6 +4,7 @@
     weights.safetensors        every parameter and buffer, named `<layer>.<tensor>`
     preprocessing.safetensors  the arrays fitted on the training rows
     model.onnx                 added afterwards by `trainer.export`
+    model.sampled.onnx         the same with dropout, by `trainer.sampled_export`
 
 Nothing in the folder is code and nothing is unpickled. A folder appears under its name
 complete and synced to the disk, or not at all, and is never overwritten.
@@ -39,6 +40,8 @@ DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 PREPROCESSING = "preprocessing.safetensors"
 GRAPH = "model.onnx"
+SAMPLED_GRAPH = "model.sampled.onnx"
+"""The graph in which dropout goes on; only models that have dropout have it."""
 
 DESCRIPTION_LIMIT = 64 * 2**20
 """Bytes of description that are read at most; a thousand layers take less than one

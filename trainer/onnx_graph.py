@@ -57,7 +57,8 @@ class Graph:
     def constant(self, array: np.ndarray[Any, Any], word: str = "constant") -> str:
         """Add a constant under a name that begins with `word`, and return the name."""
         name = word if word != "constant" else f"constant{len(self.initializers)}"
-        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        whole = np.ascontiguousarray(array).reshape(array.shape)  # a number stays one
+        tensor = numpy_helper.from_array(whole, name)
         self.initializers.append(tensor)
         return name
 

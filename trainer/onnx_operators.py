@@ -228,6 +228,15 @@ def _cat(call: Call) -> str:
     return call.node("Concat", *call["tensors"], axis=call["dim"])
 
 
+def _dropout(call: Call) -> str:
+    # not ONNX's own Dropout: onnxruntime optimises it away, training mode or not
+    rate = float(call["p"])
+    draws = call.node("RandomUniformLike", call["input"])
+    dropped = call.node("Less", draws, call.constant(rate))
+    kept = call.node("Where", dropped, call.constant(0.0), call["input"])
+    return call.node("Mul", kept, call.constant(1 / (1 - rate)))
+
+
 RULES: dict[object, Callable[[Call], str]] = {
     aten.relu.default: _unary("Relu"),
     aten.sigmoid.default: _unary("Sigmoid"),
@@ -268,6 +277,9 @@ RULES: dict[object, Callable[[Call], str]] = {
     aten.avg_pool2d.default: _average_pool,
     aten.mean.dim: _mean,
     aten.cat.default: _cat,
+    # of graphs that draw: see `sampled_export`
+    aten.native_dropout.default: _dropout,
+    aten.randn_like.default: _unary("RandomNormalLike"),
 }
 """The rule of each operator that reaches the device in evaluation mode."""
 

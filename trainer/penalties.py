@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from trainer.network import Network
     from trainer.spec.regularization import Regularization
 
-MATRIX = 2
-"""A parameter with this many dimensions or more holds weights; biases and the vectors
-of a normalisation have one."""
-UNITS = 0
-"""The axis of a weight along which its units lie."""
-
 
 @dataclass(frozen=True)
 class Weight:
@@ -96,17 +90,18 @@ class Penalties:
 
 def _weights(network: Network, wishes: Regularization) -> Iterator[Weight]:
     """Yield the weights that learn; the output's norm has a limit of its own only."""
-    for layer in network.spec.layers:
-        name = str(layer.name)
+    for layer, row in zip(network.spec.layers, network.rows, strict=True):
+        name = row.name
         own = layer.regularization if isinstance(layer, Block) else None
         asked = wishes if own is None else own.over(wishes)
         limit = asked.max_norm
         if name == OUTPUT and (own is None or own.max_norm is None):
             limit = "none"
-        for parameter in network.layers[name].parameters():
-            if parameter.requires_grad and parameter.ndim >= MATRIX:
-                bound = None if isinstance(limit, str) else limit
-                yield Weight(parameter, asked, UNITS, bound)
+        bound = None if isinstance(limit, str) else limit
+        for tensor, parameter in network.layers[name].named_parameters():
+            described = row.tensors[tensor]
+            if parameter.requires_grad and described.role == "weight":
+                yield Weight(parameter, asked, described.unit_axis, bound)
 
 
 def _grouped(wishes: Iterator[tuple[float, Tensor]]) -> dict[float, list[Tensor]]:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.commands import Commands
-from trainer.errors import TrainerError
+from trainer.errors import DrawsWrong, TrainerError
 from trainer.frames import Frames
 from trainer.listening import Listening
-from trainer.model_folder import GRAPH
+from trainer.model_folder import GRAPH, SAMPLED_GRAPH
 from trainer.order import Order
 from trainer.reopened import drawn_rows, network_of
 from trainer.run import Run
@@ -117,6 +117,7 @@ def _export(made: Made, frames: Frames) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to be saved
     from trainer.export import export  # noqa: PLC0415 - training needs no ONNX
 
+    _export_sampled(made)
     try:
         found = export(made.network, made.rows, made.folder / GRAPH)
     except TrainerError as error:
@@ -124,6 +125,20 @@ def _export(made: Made, frames: Frames) -> None:
         return
     difference = found.maximum_difference
     frames.send({"event": "exported", "maximum_difference": difference})
+
+
+def _export_sampled(made: Made) -> None:
+    """Write the graph that draws, first: once `model.onnx` is there, all are.
+
+    A network for which there can be none predicts without it; the log says why.
+    """
+    from trainer.onnx_operators import Unsupported  # noqa: PLC0415
+    from trainer.sampled_export import export_sampled  # noqa: PLC0415
+
+    try:
+        export_sampled(made.network, made.rows, made.folder / SAMPLED_GRAPH)
+    except (DrawsWrong, Unsupported) as error:
+        print(f"no graph with dropout is written: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _failed(reason: str, error: str, facts: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class Stopping:
     def __init__(self, wish: EarlyStopping | str) -> None:
         self.wish = wish if isinstance(wish, EarlyStopping) else None
         self.best = Best()
+        self.looks = 0
+        """Evaluations so far."""
         self.weights: dict[str, Tensor] = {}
 
     @property
@@ -51,6 +53,9 @@ class Stopping:
         A metric that cannot be told for these rows counts as no improvement.
         """
         if self.wish is None:
+            return
+        self.looks += 1
+        if self.looks <= self.wish.start_after:
             return
         value = metrics.get(self.wish.monitor)
         if value is None or not self._better(value):
@@ -74,13 +79,15 @@ class Stopping:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what a checkpoint needs: the best weights, and where they were."""
-        return self.weights, asdict(self.best)
+        return self.weights, asdict(self.best) | {"looks": self.looks}
 
     def restore(
         self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
     ) -> None:
         """Go on from what `state` returned."""
-        self.best = Best(**numbers)
+        known = dict(numbers)
+        self.looks = known.pop("looks", 0)
+        self.best = Best(**known)
         self.weights = dict(tensors)
 
     def _better(self, value: float) -> bool:

@@ -27,8 +27,8 @@ from worker.verify import sha256_of
 log = logging.getLogger(__name__)
 
 GRAPH = "model.onnx"
-GRAPH_FILES = (GRAPH, f"{GRAPH}.data")
-"""The graph, and beside it what does not fit into one file."""
+GRAPH_FILES = (GRAPH, f"{GRAPH}.data", "model.sampled.onnx")
+"""The graph, beside it what does not fit into one file, and the graph with dropout."""
 
 
 @dataclass(frozen=True)
