@@ -7,30 +7,36 @@ one is put in front; where one is there, it is told how many things have names.
 from collections.abc import Sequence
 
 from trainer.spec.column_embedding import ColumnEmbedding
+from trainer.spec.embedding import Embedding
+from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.features import Inputs
 from trainer.spec.layers import OUTPUT, Layer
-from trainer.spec.layout import Tokens
 from trainer.spec.network import INPUT, NetworkSpec
 
 FEATURES = "features"
 """The name of the layer that is put in front."""
-LOOKS_UP = frozenset({"column_embedding", "embedding"})
 
 
 def with_entry(network: NetworkSpec, inputs: Inputs) -> NetworkSpec:
     """Return the network with a layer that looks names up, if it needs one.
 
     Doing it again changes nothing.
+
+    Raises:
+        InvalidSpec: a layer for the names of one column would see those of several.
     """
     if not inputs.layout:
         return network
     first = _entries(network.layers)
-    if any(network.layers[at].kind in LOOKS_UP for at in first):
+    if any(_looks_up(network.layers[at], inputs) for at in first):
         layers = [
             _told(layer, inputs) if at in first else layer
             for at, layer in enumerate(network.layers)
         ]
         return network.model_copy(update={"layers": tuple(layers)})
+    for at in first:
+        if isinstance(network.layers[at], Embedding):
+            raise InvalidSpec([_several(at, inputs)])
     name = _free_name([layer.name for layer in network.layers])
     front = ColumnEmbedding(name=name, inputs=(INPUT,), columns=inputs.layout)
     above = [_above(layer, name) for layer in network.layers]
@@ -51,11 +57,29 @@ def _told(layer: Layer, inputs: Inputs) -> Layer:
     if isinstance(layer, ColumnEmbedding):
         columns = layer.columns or inputs.layout
         return layer.model_copy(update={"columns": columns})
-    absent = getattr(layer, "vocabulary_size", 0) is None
-    if inputs.kind == "tokens" and absent and isinstance(inputs.layout[0], Tokens):
-        size = inputs.layout[0].vocabulary_size
+    if isinstance(layer, Embedding) and layer.vocabulary_size is None:
+        size = getattr(inputs.layout[0], "vocabulary_size", None)
         return layer.model_copy(update={"vocabulary_size": size})
     return layer
+
+
+def _looks_up(layer: Layer, inputs: Inputs) -> bool:
+    """Return whether a layer makes vectors of the names that the input holds."""
+    alone = len(inputs.layout) == 1 and inputs.windows is None
+    return isinstance(layer, ColumnEmbedding) or (
+        isinstance(layer, Embedding) and alone
+    )
+
+
+def _several(at: int, inputs: Inputs) -> Problem:
+    names = ", ".join(feature.name for feature in inputs.features[:20])
+    detail = (
+        f"embedding is for the tokens of one text, the features are {names}: name one "
+        "text column in dataset.features, or leave the layer out, and a layer that "
+        "embeds each column is put in front"
+    )
+    place = pointer("network", "layers", at, "kind")
+    return Problem(place, "mixed_features", detail, "column_embedding")
 
 
 def _above(layer: Layer, name: str) -> Layer:
