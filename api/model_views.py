@@ -31,6 +31,8 @@ class LayerView(BaseModel):
     """Whether its values are exactly those of its source."""
     source: str | None
     """Where its values came from; null for a layer that began anew."""
+    zero_fraction: float | None
+    """Share of zeros among its weights, biases not counted; null: it has none."""
     tensors: list[dict[str, Any]]
     """Its tensors: name, shape, type and SHA-256."""
 
@@ -153,6 +155,7 @@ def show_layer(row: ModelLayer) -> LayerView:
         parameters=row.parameters,
         frozen=row.frozen,
         source=row.source,
+        zero_fraction=row.detail.get("zero_fraction"),
         tensors=row.detail.get("tensors") or [],
     )
 

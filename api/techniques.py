@@ -8,15 +8,21 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from trainer.spec.activations import Activation
+from trainer.spec.augmentation import Augmentation
+from trainer.spec.averaging import Averaging
 from trainer.spec.base import Spec, variants
 from trainer.spec.clipping import GradientClipping
 from trainer.spec.initializers import Initializer
 from trainer.spec.layers import Layer
 from trainer.spec.losses import Loss
+from trainer.spec.mixing import Mixing
 from trainer.spec.normalizations import Normalization
 from trainer.spec.optimizers import Optimizer
+from trainer.spec.pruning import Pruning
 from trainer.spec.regularization import EarlyStopping, Regularization
 from trainer.spec.schedules import Schedule
+from trainer.spec.serving import Serving
+from trainer.spec.weighting import ClassWeights, Sampling
 
 router = APIRouter(prefix="/techniques", tags=["service"])
 
@@ -30,11 +36,18 @@ FAMILIES: dict[str, object] = {
     "gradient_clipping": GradientClipping,
     "regularization": Regularization,
     "early_stopping": EarlyStopping,
+    "pruning": Pruning,
+    "serving": Serving,
     "losses": Loss,
+    "augmentation": Augmentation,
+    "mixing": Mixing,
+    "averaging": Averaging,
+    "class_weights": ClassWeights,
+    "sampling": Sampling,
 }
 """Each family's union; its members follow from it."""
 
-SOURCE = re.compile(r"\bafter ([A-Z].*?\(\d{4}\).*?)\.(?:\s|$)", re.DOTALL)
+SOURCE = re.compile(r"\b[Aa]fter ([A-Z].*?\(\d{4}\).*?)\.(?:\s|$)", re.DOTALL)
 SENTENCE_END = re.compile(r"(?<!\bal)\.\s")
 """Not the full stop of "et al."."""
 RANGES = {

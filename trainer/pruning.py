@@ -41,7 +41,7 @@ class Pruner:
             if each.weighs and each.parameter.requires_grad
         }
         self.masks: dict[str, Tensor] = {}
-        """Name → true where the weight may differ from zero."""
+        """Name → true where the weight is held at zero."""
         self.begin = self.end = self.every = 0
         if isinstance(wish, Gradual):
             self.begin, self.end, self.every = wish.span(steps_per_epoch, epochs)
@@ -60,7 +60,7 @@ class Pruner:
         """Set the chosen weights to zero."""
         with torch.no_grad():
             for name, mask in self.masks.items():
-                self.weights[name].mul_(mask)
+                self.weights[name].masked_fill_(mask, 0.0)
 
     def settled(self, step: int) -> bool:
         """Return whether the share of zeros grows no more after this step."""
@@ -72,7 +72,7 @@ class Pruner:
             return False
         if self.wish.threshold is not None:
             limit = self.wish.threshold
-            self.masks = {n: w.abs() >= limit for n, w in self._values().items()}
+            self.masks = {n: w.abs() < limit for n, w in self._values().items()}
         else:
             self._choose(self.wish.share(), self.wish.scope)
         self.hold()
@@ -122,12 +122,12 @@ class Pruner:
             name: self._score(name, value) for name, value in self._values().items()
         }
         if scope == "layer":
-            self.masks = {name: _largest(s, share) for name, s in scores.items()}
+            self.masks = {name: _smallest(s, share) for name, s in scores.items()}
             return
         together = torch.cat([score.flatten() for score in scores.values()])
-        kept = _largest(together, share)
+        chosen = _smallest(together, share)
         sizes = [score.numel() for score in scores.values()]
-        parts = torch.split(kept, sizes)
+        parts = torch.split(chosen, sizes)
         self.masks = {
             name: part.view(scores[name].shape)
             for name, part in zip(scores, parts, strict=True)
@@ -136,7 +136,7 @@ class Pruner:
     def _score(self, name: str, value: Tensor) -> Tensor:
         size = value.abs()
         mask = self.masks.get(name)
-        return size if mask is None else torch.where(mask, size, -1.0)
+        return size if mask is None else size.masked_fill(mask, -1.0)
 
 
 def zero_fractions(network: Network) -> dict[str, float]:
@@ -163,9 +163,9 @@ def _counted(network: Network) -> tuple[dict[str, int], dict[str, int]]:
     return zeros, sizes
 
 
-def _largest(scores: Tensor, share: float) -> Tensor:
-    """Return a mask that keeps all but the smallest `share`, and one at the least."""
+def _smallest(scores: Tensor, share: float) -> Tensor:
+    """Return a mask of the smallest `share` of the scores, but never of all."""
     away = min(round(share * scores.numel()), scores.numel() - 1)
-    mask = torch.ones_like(scores, dtype=torch.bool).flatten()
-    mask[scores.flatten().argsort(stable=True)[:away]] = False
+    mask = torch.zeros_like(scores, dtype=torch.bool).flatten()
+    mask[scores.flatten().argsort(stable=True)[:away]] = True
     return mask.view(scores.shape)

@@ -10,6 +10,7 @@ from trainer.assembly import target_names
 from trainer.errors import FrozenMoved
 from trainer.evaluate import falls
 from trainer.frozen import proof
+from trainer.pruning import ZERO_FRACTION, zero_fractions
 from trainer.spec.regularization import EarlyStopping
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def description(assembly: Assembly) -> dict[str, Any]:
     resolution, order = assembly.resolution, assembly.order
     spec = resolution.resolved()
     parameters = {row["name"]: row for row in resolution.layer_table()}
+    zeros = zero_fractions(assembly.network)
     return {
         "name": resolution.spec.name,
         "task": resolution.task,
@@ -78,11 +80,13 @@ def description(assembly: Assembly) -> dict[str, Any]:
                     "source",
                 )
             }
+            | {ZERO_FRACTION: zeros.get(name)}
             for name in parameters
         ],
         "preprocessing": assembly.preprocessing.described(),
         "metrics": dict(assembly.training.final),
         "training": spec["training"],
+        "serving": spec["serving"],
         "frozen": [
             {"tensor": name, "before": digest}
             for name, digest in frozen_before(assembly).items()

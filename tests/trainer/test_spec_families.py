@@ -9,24 +9,35 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from trainer.spec.activations import Activation
+from trainer.spec.augmentation import Augmentation
+from trainer.spec.averaging import Averaging
 from trainer.spec.base import variants
 from trainer.spec.clipping import GradientClipping
 from trainer.spec.initializers import Constant as ConstantFill
 from trainer.spec.initializers import Initializer, fans
 from trainer.spec.layers import Layer
 from trainer.spec.losses import DEFAULT_LOSS, Loss
+from trainer.spec.mixing import Mixing
 from trainer.spec.normalizations import Normalization
 from trainer.spec.optimizers import Optimizer
+from trainer.spec.pruning import Pruning
 from trainer.spec.schedules import Schedule
+from trainer.spec.weighting import ClassWeights, Sampling
 
 FAMILIES: dict[str, Any] = {
     "activations": Activation,
+    "augmentation": Augmentation,
+    "averaging": Averaging,
+    "class_weights": ClassWeights,
     "clipping": GradientClipping,
     "initializers": Initializer,
     "layers": Layer,
     "losses": Loss,
+    "mixing": Mixing,
     "normalizations": Normalization,
     "optimizers": Optimizer,
+    "pruning": Pruning,
+    "sampling": Sampling,
     "schedules": Schedule,
 }
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -47,6 +58,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "repeat_vector": {"steps": 2},
     "residual": {"filters": 4},
     "activation": {"activation": "elu"},
+    "given": {"weights_of": {"rare": 5.0}},
 }
 """What a member cannot do without, by kind; the schedule ``constant`` takes nothing."""
 

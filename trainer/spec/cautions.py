@@ -4,13 +4,38 @@ from collections.abc import Iterator, Sequence
 
 from trainer.spec.blocks import Block
 from trainer.spec.initializers import LecunNormal
+from trainer.spec.layers import BatchNormalization
 from trainer.spec.network import NetworkSpec
-from trainer.spec.normalizations import NoNormalization
+from trainer.spec.normalizations import Batch, NoNormalization
+from trainer.spec.serving import Serving
 
 
-def cautions(network: NetworkSpec) -> list[str]:
+def cautions(network: NetworkSpec, serving: Serving) -> list[str]:
     """Return the warnings about the layers of a filled network."""
-    return [*_self_normalising(network)]
+    return [*_self_normalising(network), *_slow(network, serving)]
+
+
+def _slow(network: NetworkSpec, serving: Serving) -> Iterator[str]:
+    """Say what keeps a model that shall be fast from being it.
+
+    Source: Géron (2017), Hands-On Machine Learning, chapter 11, practical guidelines.
+    """
+    blocks = [layer for layer in network.layers if isinstance(layer, Block)]
+    if not serving.asked:
+        return
+    if curved := [b for b in blocks if b.activation and b.activation.kind == "elu"]:
+        yield (
+            f"{_named(curved)}: for fast predictions leaky_relu is advised in place of "
+            "elu, whose exponential costs time; expect a little less accuracy"
+        )
+    normalised = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, BatchNormalization)
+        or (isinstance(layer, Block) and isinstance(layer.normalization, Batch))
+    ]
+    if serving.fold_normalization and not normalised:
+        yield "fold_normalization: the network has no batch normalisation to fold"
 
 
 def _self_normalising(network: NetworkSpec) -> Iterator[str]:

@@ -8,6 +8,7 @@ from trainer.spec.base import Name, Spec
 from trainer.spec.data import DatasetRef
 from trainer.spec.network import NetworkSpec
 from trainer.spec.reuse import Reuse
+from trainer.spec.serving import Serving
 from trainer.spec.training import Training
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -26,6 +27,8 @@ class JobSpec(Spec):
     """Layers taken from catalogued models."""
     training: Training = Training()
     """The recipe."""
+    serving: Serving = Serving()
+    """How the model is made to answer fast, once it is trained."""
     description: str = Field(default="", max_length=10_000)
     """For people."""
     tags: tuple[Tag, ...] = Field(default=(), max_length=100)

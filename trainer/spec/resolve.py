@@ -18,6 +18,7 @@ from trainer.spec.job import JobSpec
 from trainer.spec.losses import Task
 from trainer.spec.misfits import doubled, misfits
 from trainer.spec.network import Row
+from trainer.spec.pruning_fit import pruning_problems
 from trainer.spec.recipe import resolved_dataset, resolved_training
 from trainer.spec.reuse import Match, Source
 from trainer.spec.schema import Scalar, Schema
@@ -143,6 +144,7 @@ def resolve(
     network, rows = found.built.network, found.built.rows
     training, also, told = resolved_training(spec.training, dataset, answer, network)
     also += misfits(training, answer, found.built.inputs, network, schema)
+    also += pruning_problems(training)
     if found.problems or also:
         raise InvalidSpec(found.problems + also)
     told += rare_class(schema, dataset, training, answer) + doubled(training)
@@ -158,7 +160,7 @@ def resolve(
         reuse=tuple(found.matches),
         preprocessing_from=found.taken,
         estimate=estimate(rows, found.built.inputs, training, schema, dataset),
-        warnings=(*warnings, *told, *cautions(network)),
+        warnings=(*warnings, *told, *cautions(network, spec.serving)),
     )
     if resolution.parameters > limits.parameters:
         raise InvalidSpec(
