@@ -22,6 +22,7 @@ from trainer.memory import in_memory
 from trainer.network import Network
 from trainer.preprocessing import Preprocessing
 from trainer.selection import select
+from trainer.series import with_timeline
 from trainer.spec.errors import InvalidSpec, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.layers import OUTPUT
@@ -77,6 +78,7 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
     device = choose_device(order.device)
     resolution = _resolved(order, dataset)
     recipe = resolution.spec.training
+    dataset = with_timeline(dataset, resolution.spec.dataset.windows)
     targets = _targets(resolution, dataset)
     rows = select(
         resolution.spec.dataset,
@@ -186,8 +188,10 @@ def _preprocessing(
         [feature.name for feature in resolution.inputs.features],
         rows.train,
         standardize=bool(resolution.spec.dataset.standardize),
+        encodings=resolution.spec.dataset.encodings,
+        windows=resolution.spec.dataset.windows,
     )
-    return fitted, dataset.columns
+    return fitted, fitted.recoded(dataset.schema, dataset.columns)
 
 
 def _network(
