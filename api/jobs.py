@@ -55,6 +55,9 @@ class DryRunView(BaseModel):
     """What is learned."""
     classes: list[Any]
     """The classes, for classification."""
+    inputs: list[dict[str, Any]]
+    """What each column becomes: `column`, its `kind`, its `encoding`, and in words;
+    empty where the preprocessing of a reused model is taken over."""
     layers: list[dict[str, Any]]
     """The layer table: shapes, parameters, where each layer comes from."""
     parameters: int
@@ -174,6 +177,7 @@ def dry(found: Accepted) -> DryRunView:
         resolved_spec=found.resolved_spec,
         task=resolution.task,
         classes=list(resolution.classes),
+        inputs=resolution.input_table(),
         layers=resolution.layer_table(),
         parameters=resolution.parameters,
         memory=memory,

@@ -38,7 +38,8 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     rows: list[Any] | None = None
-    """For a table: objects, column name → value, null for what is unknown."""
+    """For a table: objects, column name → value, null for what is unknown. For a time
+    series: at least as many rows as its windows are long, of one series or several."""
     arrays: list[Any] | None = None
     """For arrays: nested lists of numbers."""
     images: list[Any] | None = None
@@ -75,7 +76,11 @@ class PredictionView(BaseModel):
 
 
 class PredictionsView(BaseModel):
-    """What a model says about the rows, in their order."""
+    """What a model says about the rows, in their order.
+
+    Of a time series it is one thing for each series: what comes `horizon` steps after
+    its last row.
+    """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -92,7 +97,7 @@ class PredictionsView(BaseModel):
     monte_carlo_samples: int | None = None
     """How often each row was predicted with dropout, if that was asked for."""
     predictions: list[PredictionView]
-    """One for each row."""
+    """One for each row; of a time series one for each series, by first appearance."""
 
 
 def _asked(

@@ -7,6 +7,8 @@ from catalog.ingest.columns import Draft
 from catalog.ingest.duplicates import RowHashes
 from catalog.ingest.order import Complaint, Order
 from catalog.ingest.statistics import Summary
+from trainer.spec.features import becomes
+from trainer.spec.imbalance import is_rare, rarest_class
 from trainer.spec.schema import Column
 
 CLASSES = 100
@@ -32,6 +34,11 @@ def written(
         "problem_count": len(problems),
         "warnings": [_shown(warning) for warning in warnings],
         "missing": {c.name: c.missing for c in columns if c.missing},
+        "becomes": {
+            column.name: what
+            for column in columns
+            if (what := becomes(column)) is not None
+        },
         "classes": {
             column.name: [
                 {
@@ -126,6 +133,26 @@ def _of_column(summary: Summary, draft: Draft) -> Iterator[Complaint]:
             column=name,
         )
     yield from _rare(column, draft)
+    yield from _unbalanced(column, draft)
+
+
+def _unbalanced(column: Column, draft: Draft) -> Iterator[Complaint]:
+    """Warn of a target one of whose classes is easily left out by a network."""
+    counted = column.kind in {"category", "boolean", "integer"}
+    if column.name != draft.target or not counted or _is_constant(column):
+        return
+    if not 0 < len(column.values) <= CLASSES:
+        return
+    counts = {value.value: value.train or value.count for value in column.values}
+    rarest, share = rarest_class(counts)
+    if is_rare(share, len(counts)):
+        yield Complaint(
+            code="rare_target",
+            detail=f"class {rarest!r} of {column.name!r} has {share:.1%} of the rows",
+            remedy="set training.class_weights to 'balanced', or training.sampling, "
+            "and judge by more than accuracy",
+            column=column.name,
+        )
 
 
 def _rare(column: Column, draft: Draft) -> Iterator[Complaint]:

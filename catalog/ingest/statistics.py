@@ -19,7 +19,9 @@ from catalog.ingest.columns import (
 from catalog.ingest.duplicates import RowHashes
 from catalog.ingest.errors import Refused
 from catalog.ingest.order import Complaint
-from trainer.spec.schema import Column, Part, Scalar, Value
+from trainer.spec.calendar import CYCLES, place
+from trainer.spec.schema import Column, DatePart, Part, Scalar, Value
+from trainer.spec.words import Counting
 
 BLOCK = 2 * 1024**2
 """Bytes of a column read at a time."""
@@ -66,6 +68,27 @@ class Moments:
             "deviation": math.sqrt(self.squares / self.count),
         }
         return {k: v if math.isfinite(v) else None for k, v in found.items()}
+
+
+@dataclass
+class Places:
+    """Smallest and largest place of the dates so far, in time and in each cycle."""
+
+    ranges: dict[DatePart, tuple[float, float]] = field(default_factory=dict)
+
+    def see(self, moments: Array) -> None:
+        """Learn from a block of microseconds since 1970."""
+        if not moments.size:
+            return
+        for part in ("time", *CYCLES):
+            places = moments if part == "time" else place(part, moments)
+            low, high = float(places.min()), float(places.max())
+            known = self.ranges.get(part, (low, high))
+            self.ranges[part] = (min(low, known[0]), max(high, known[1]))
+
+    def varying(self) -> tuple[DatePart, ...]:
+        """Return the parts in which the dates differ, the time first."""
+        return tuple(part for part, (low, high) in self.ranges.items() if low < high)
 
 
 @dataclass
@@ -117,7 +140,7 @@ def summarise(draft: Draft, hashes: RowHashes) -> list[Summary]:
     for column in draft.columns:
         hashes.next_column()
         if isinstance(column, TextFile):
-            found.append(_of_text(column, hashes))
+            found.append(_of_text(column, draft.parts, hashes))
         elif column.shape:
             found.append(_of_arrays(column, draft.parts, hashes))
         else:
@@ -141,6 +164,7 @@ def _of_scalars(
     moments, tally, digest = Moments(), Tally(), hashlib.sha256()
     missing = non_finite = 0
     complaints: list[Complaint] = []
+    places = Places()
     for part, start, values in blocks(column, parts):
         digest.update(values.data)
         hashes.add_scalars(start, values)
@@ -154,6 +178,8 @@ def _of_scalars(
                 complaints += [_infinite(column, row) for row in rows[:SHOWN].tolist()]
                 present = present[finite]
         tally.see(present, train=part.name == "train")
+        if column.kind == "date" and part == parts[0]:
+            places.see(present)
         if column.kind != "category":
             moments.see(present)
     listed = () if column.kind == "date" else tally.described()
@@ -171,6 +197,7 @@ def _of_scalars(
         distinct=None if tally.counts is None else len(tally.counts),
         values=listed,
         categories=column.categories,
+        varies=places.varying() if column.kind == "date" else None,
         **moments.described(),
     )
     return Summary(described, digest.hexdigest(), non_finite, complaints[:SHOWN])
@@ -209,10 +236,11 @@ def _of_arrays(
     return Summary(described, digest.hexdigest())
 
 
-def _of_text(column: TextFile, hashes: RowHashes) -> Summary:
+def _of_text(column: TextFile, parts: tuple[Part, ...], hashes: RowHashes) -> Summary:
     """Hash lengths and characters, so that the cutting into batches does not count."""
     digest, row, missing = hashlib.sha256(), 0, 0
     distinct: set[str] | None = set()
+    counting = Counting()
     for batch in column.read():
         texts: list[str | None] = batch.to_pylist()
         encoded = [b"" if text is None else text.encode() for text in texts]
@@ -223,6 +251,8 @@ def _of_text(column: TextFile, hashes: RowHashes) -> Summary:
             digest.update(size.to_bytes(8, "little", signed=True))
             digest.update(encoded[at])
         hashes.add_bytes(row, encoded)
+        if row < parts[0].stop:  # the parts lie in their order, training rows first
+            counting.see(texts[: parts[0].stop - row])
         row += len(texts)
         missing += batch.null_count
         if distinct is not None:
@@ -233,6 +263,7 @@ def _of_text(column: TextFile, hashes: RowHashes) -> Summary:
         kind="text",
         missing=missing,
         distinct=None if distinct is None else len(distinct),
+        words=counting.counted(),
     )
     return Summary(described, digest.hexdigest())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from trainer.preprocessing.categories import CategoryNumber
@@ -47,10 +46,8 @@ _FITS: dict[type, Callable[[Column, Array, Any], FittedEncoding]] = {
     asked.OneHot: lambda column, stored, _: OneHot.fit(column, stored, missing=True),
     asked.Embedding: CategoryNumber.fit,
     asked.Date: DateFeatures.fit,
-    asked.Text: lambda c, stored, wish: TokenNumbers.fit(c.name, list(stored), wish),
-    asked.BagOfWords: lambda c, stored, wish: TokenCounts.fit(
-        c.name, list(stored), wish
-    ),
+    asked.Text: lambda c, stored, wish: TokenNumbers.fit(c.name, stored, wish),
+    asked.BagOfWords: lambda c, stored, wish: TokenCounts.fit(c.name, stored, wish),
 }
 
 
@@ -59,7 +56,8 @@ def fit_encoding(
 ) -> FittedEncoding:
     """Fit the encoding that was asked for, or that a column's kind calls for.
 
-    `stored` are the column's training rows; a text column's are strings and None.
+    `stored` are the column's training rows; those of texts are strings and None, which
+    can be gone through again and again.
     """
     if wish is not None and not _is_default(wish):
         return _FITS.get(type(wish), Scaled.fit)(column, stored, wish)
@@ -85,20 +83,3 @@ def part_of(encoding: FittedEncoding) -> InputPart:
     if isinstance(encoding, CategoryNumber | TokenNumbers):
         return encoding.part
     return Numbers(width=encoding.width)
-
-
-class CategoryTexts:
-    """The strings of a category column, for an encoding that takes texts."""
-
-    def __init__(self, categories: tuple[str, ...], codes: Array) -> None:
-        self._texts = np.array([*categories, None], object)  # -1 is the last
-        self._codes = codes
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self._codes)
-
-    def __getitem__(self, rows: Array) -> Array:
-        """Return the strings of some rows; None where one is missing."""
-        found: Array = self._texts[self._codes[rows]]
-        return found

@@ -136,6 +136,11 @@ def _found(row: Mapping[str, object], number: int, column: Column) -> object:
 def _text(value: object, number: int, column: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise BadValue(number, column, f"a text is needed, not {value!r:.40}")
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        why = "the text has half a character in it (a lone surrogate)"
+        raise BadValue(number, column, why) from None
     return value
 
 

@@ -8,11 +8,8 @@ import numpy as np
 
 from trainer.errors import NonFinite
 from trainer.preprocessing.description import Description, without_values
-from trainer.preprocessing.fitting import (
-    CategoryTexts,
-    fit_encoding,
-    part_of,
-)
+from trainer.preprocessing.fitting import fit_encoding, part_of
+from trainer.preprocessing.texts import CategoryTexts, ChosenTexts
 from trainer.preprocessing.timeline import TIMELINE, Timeline
 from trainer.preprocessing.tokens import TokenCounts, TokenNumbers
 from trainer.spec.layout import joined, names_things
@@ -61,7 +58,7 @@ def fit_table(
         view: Any = columns[name]
         if texts and column.kind == "category":
             view = CategoryTexts(column.categories, view)
-        stored = np.asarray(view[rows])
+        stored: Any = ChosenTexts(view, rows) if texts else np.asarray(view[rows])
         found.append(fit_encoding(column, stored, wish, standardize=standardize))
         read.append(without_values(column, "text" if texts else None))
     parts = joined([part_of(encoding) for encoding in found])

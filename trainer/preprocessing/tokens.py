@@ -16,7 +16,7 @@ from trainer.spec.base import Spec
 from trainer.spec.layout import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
     from trainer.preprocessing.encodings import Array
     from trainer.spec.encodings import BagOfWords, Text
@@ -107,7 +107,7 @@ class TokenCounts(Spec):
 
     @classmethod
     def fit(
-        cls, column: str, texts: Sequence[str | None], bag: BagOfWords
+        cls, column: str, texts: Collection[str | None], bag: BagOfWords
     ) -> TokenCounts:
         """Train a tokenizer on the texts, and count how rare its tokens are."""
         fitted = cls(

@@ -39,15 +39,3 @@ def place(part: DatePart, moments: Any) -> Any:
     else:
         found = (dates - dates.astype("datetime64[Y]")).astype("int64")
     return found
-
-
-def varying(moments: Any) -> tuple[DatePart, ...]:
-    """Return the parts in which moments differ, the time first."""
-    if not len(moments):
-        return ()
-    found: list[DatePart] = ["time"] if moments.min() < moments.max() else []
-    for part in CYCLES:
-        places = place(part, moments)
-        if places.min() < places.max():
-            found.append(part)
-    return tuple(found)

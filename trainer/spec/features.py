@@ -70,6 +70,18 @@ class Inputs:
         return self.kind not in GRIDS
 
 
+def becomes(column: Column) -> str | None:
+    """Say in a few words what a column becomes as a feature if nothing is said of it.
+
+    None: an image or array, which stays what it is, or nothing at all.
+    """
+    features, _, _ = _features([column], DatasetRef(id="any"))
+    if column.kind in GRIDS or not features:
+        return None
+    told = features[0].described()
+    return f"{told['encoding']}: {told['becomes']}"
+
+
 def inputs_of(
     schema: Schema, ref: DatasetRef, target: Sequence[str]
 ) -> tuple[Inputs | None, list[Problem]]:

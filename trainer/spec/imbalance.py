@@ -1,8 +1,10 @@
 """Classes that are so rare that a network learns to leave them out."""
 
+from collections.abc import Mapping
+
 from trainer.spec.answers import Answer
 from trainer.spec.data import DatasetRef
-from trainer.spec.schema import Schema
+from trainer.spec.schema import Scalar, Schema
 from trainer.spec.training import Training
 
 RARE_SHARE = 0.05
@@ -24,10 +26,8 @@ def rare_class(
         return []
     counts = {v.value: v.train or v.count for v in column.values}
     kept = {value: counts.get(value, 0) for value in answer.classes}
-    total = sum(kept.values())
-    rarest = min(kept, key=lambda value: kept[value])
-    share = kept[rarest] / total if total else 1.0
-    if share >= min(RARE_SHARE, OF_EVEN / len(kept)):
+    rarest, share = rarest_class(kept)
+    if not is_rare(share, len(kept)):
         return []
     told = (
         f"class {rarest!r} has {share:.1%} of the rows: a network may learn to leave "
@@ -35,6 +35,18 @@ def rare_class(
         "draw classes equally often, and judge by more than accuracy"
     )
     return [told]
+
+
+def rarest_class(counts: Mapping[Scalar, int]) -> tuple[Scalar, float]:
+    """Return the class with the fewest rows, and its share of all."""
+    total = sum(counts.values())
+    rarest = min(counts, key=lambda value: counts[value])
+    return rarest, counts[rarest] / total if total else 1.0
+
+
+def is_rare(share: float, classes: int) -> bool:
+    """Return whether a class is rare, and much rarer than an even share would be."""
+    return share < min(RARE_SHARE, OF_EVEN / classes)
 
 
 def _handled(training: Training) -> bool:
