@@ -2,6 +2,7 @@
 #   make demo     train, reuse frozen layers, compare: the tour, on a stack of its own
 #   make serve    run the whole service here until Ctrl-C
 #   make test     format, lint, types, import arrows, tests
+#   make test-slow  the tests that take minutes, and the longest ride of the nemesis
 #   make check    the same without the tests
 #   make install  only the virtual environment, .venv
 #   make clean    remove the virtual environment and every cache; data/ stays
@@ -15,7 +16,7 @@ define stage
 @start=$$(date +%s); echo "==> $(1)"; $(2) && echo "    $(1): ok, $$(($$(date +%s) - start)) s"
 endef
 
-.PHONY: help install install-dev demo serve check test clean
+.PHONY: help install install-dev demo serve check test test-slow clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -40,8 +41,16 @@ check: install-dev
 	$(call stage,import arrows,$(BIN)/lint-imports --no-logo)
 
 # PYTEST_ARGUMENTS narrows it: make test PYTEST_ARGUMENTS="tests/catalog -x"
+# PYTEST_PROCESSES is how many processes share the run (tests/lanes.py): 0 is one after
+# the other, in sight of a debugger.
+PYTEST_PROCESSES ?= logical
+PYTEST := $(BIN)/python -m pytest
 test: check
-	$(call stage,tests,$(BIN)/python -m pytest $(PYTEST_ARGUMENTS))
+	$(call stage,tests,$(PYTEST) -n $(PYTEST_PROCESSES) --maxprocesses 4 $(PYTEST_ARGUMENTS))
+
+test-slow: install-dev
+	$(call stage,slow tests,$(PYTEST) -m slow $(PYTEST_ARGUMENTS))
+	$(call stage,chaos,CHAOS=full $(PYTEST) tests/e2e/test_chaos.py)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,13 +13,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import catalog.session
 import catalog.settings
+from tests.lanes import Lanes, widest_first
 from tests.servers import Postgres, Redis, Unavailable
 from tests.stack import Stack
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
 
 ROOT = Path(__file__).resolve().parent.parent
 FORBID_SKIPS = os.environ.get("FROSTLINE_FORBID_SKIPS") == "1"
@@ -39,6 +44,11 @@ def lacking(item: pytest.Item) -> str | None:
     if "test_data" in getattr(item, "fixturenames", ()) and not TEST_DATA:
         return "FROSTLINE_TEST_DATA names no folder of published data"
     return None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Say which tests may run beside each other when processes share a run."""
+    return Lanes(config, log)
 
 
 def pytest_report_header() -> list[str]:
@@ -63,6 +73,8 @@ def pytest_collection_modifyitems(
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+    if hasattr(config, "workerinput"):  # one process of several
+        widest_first(items)
 
 
 @pytest.hookimpl(wrapper=True)

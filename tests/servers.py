@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PR_SET_PDEATHSIG = 1
 START_SECONDS = 30
@@ -42,12 +43,34 @@ class NotReady(Exception):
         super().__init__(f"{name} did not answer in {START_SECONDS} s; its log:\n{end}")
 
 
+PORTS = range(12_000, 32_000)
+"""Below those that systems give to outgoing connections: what is free stays free."""
+
+
 def free_port() -> int:
-    """Return a TCP port that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
+    """Return a TCP port that nobody listens on just now.
+
+    It was not returned before: who asks may stop listening there and come back. Test
+    processes that run side by side have ports of their own, by the remainder.
+    """
+    while True:
+        port = next(_ports)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
+
+
+def _shuffled() -> Iterator[int]:
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    ports = [port for port in PORTS if port % 8 == own]
+    random.SystemRandom().shuffle(ports)
+    return iter(ports)
+
+
+_ports = _shuffled()
 
 
 def memory() -> Path | None:

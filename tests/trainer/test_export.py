@@ -147,7 +147,6 @@ class Wave(nn.Module):
         return torch.sin(x)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)  # torch's exporter imports torch's compiler
 def test_an_operator_without_a_rule_is_left_to_torch(path: Path) -> None:
     net = network(DENSE)
