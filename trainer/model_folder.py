@@ -2,6 +2,7 @@
 
     model.json                 what it is: layers, classes, metrics, lineage (format 1)
     weights.safetensors        every parameter and buffer, named `<layer>.<tensor>`
+    weights.sparse.safetensors the same without their zeros, where that is smaller
     preprocessing.safetensors  the arrays fitted on the training rows
     model.onnx                 added afterwards by `trainer.export`
     model.sampled.onnx         the same with dropout, by `trainer.sampled_export`
@@ -27,6 +28,8 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
 from trainer.errors import FolderTaken, ModelBroken
+from trainer.sparse_weights import SPARSE
+from trainer.sparse_weights import save as save_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,6 +49,8 @@ SAMPLED_GRAPH = "model.sampled.onnx"
 DESCRIPTION_LIMIT = 64 * 2**20
 """Bytes of description that are read at most; a thousand layers take less than one
 hundredth of it."""
+MANY_ZEROS = 0.1
+"""Share of zeros below which leaving them out gains nothing."""
 FILE_LIMIT = 64 * 2**30
 """Bytes of tensors that are read at most."""
 
@@ -99,7 +104,9 @@ class ModelFolder:
         ):
             raise ModelBroken(self.folder, f"tensor {wrong[0]!r} is not as described")
         files = {
-            name: described(self.folder, name) for name in (WEIGHTS, PREPROCESSING)
+            name: described(self.folder, name)
+            for name in (WEIGHTS, PREPROCESSING, SPARSE)
+            if name != SPARSE or name in self.description["files"]
         }
         for name, file in files.items():
             if self.description["files"].get(name) != vars(file):
@@ -146,10 +153,13 @@ def write(
             unfinished / WEIGHTS,
         )
         save_arrays(dict(preprocessing), unfinished / PREPROCESSING)
-        for name in (WEIGHTS, PREPROCESSING):
+        names = [WEIGHTS, PREPROCESSING]
+        if _save_sparse(unfinished, tensors):
+            names.append(SPARSE)
+        for name in names:
             (unfinished / name).chmod(0o644)
             sync(unfinished / name)
-        complete = _completed(unfinished, description, tensors)
+        complete = _completed(unfinished, description, tensors, names)
         text = json.dumps(complete, allow_nan=False, ensure_ascii=False, indent=1)
         (unfinished / DESCRIPTION).write_text(f"{text}\n", encoding="utf-8")
         sync(unfinished / DESCRIPTION)
@@ -205,8 +215,25 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _save_sparse(folder: Path, tensors: Mapping[str, Tensor]) -> bool:
+    """Write the weights without their zeros; keep the file if it is smaller."""
+    weights = [t for t in tensors.values() if t.ndim > 1]
+    zeros = sum(t.numel() - int(torch.count_nonzero(t)) for t in weights)
+    if zeros < MANY_ZEROS * max(1, sum(t.numel() for t in weights)):
+        return False
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    save_sparse(folder / SPARSE, arrays)
+    smaller = (folder / SPARSE).stat().st_size < (folder / WEIGHTS).stat().st_size
+    if not smaller:
+        (folder / SPARSE).unlink()
+    return smaller
+
+
 def _completed(
-    folder: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    folder: Path,
+    description: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    names: Iterable[str],
 ) -> dict[str, Any]:
     """Add to a description what the files in `folder` hold."""
     layers = [
@@ -233,9 +260,7 @@ def _completed(
         **description,
         "format": FORMAT,
         "layers": layers,
-        "files": {
-            name: vars(described(folder, name)) for name in (WEIGHTS, PREPROCESSING)
-        },
+        "files": {name: vars(described(folder, name)) for name in names},
     }
 
 
