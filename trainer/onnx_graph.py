@@ -13,16 +13,27 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer.onnx_functions import FUNCTIONS
+from trainer.onnx_moves import MOVES, TYPES
 from trainer.onnx_operators import RULES, TYPE_ONLY, Unsupported
+from trainer.onnx_whole import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
+aten = torch.ops.aten
+TYPED = {
+    *MOVES,
+    aten.clone.default,
+    aten.view.default,
+    aten._unsafe_view.default,  # noqa: SLF001 - torch's own name
+}
+"""Operators whose rules hold for whole numbers and truth values too."""
 OPSET = 20
 IR_VERSION = 10
 INPUT = "input"
@@ -73,6 +84,12 @@ class Graph:
         )
         self.fixed[id(tensor)] = name
         return name
+
+    def turned(self, weight: Tensor) -> str:
+        """Return the name of a weight matrix with its axes exchanged."""
+        turned = weight.t()
+        self.suggest(turned, f"{self.words.get(id(weight), 'constant')}.t")
+        return self.name(turned)
 
     def remember(self, out: Tensor, name: str) -> None:
         """Know `out`, which depends on the input, by its name."""
@@ -130,6 +147,10 @@ class Recorded:
         """Add a constant and return its name."""
         return self.graph.constant(np.asarray(value, dtype))
 
+    def shape(self, argument: str) -> tuple[int, ...]:
+        """Return the sizes of a tensor among the arguments."""
+        return tuple(self.arguments[argument].shape)
+
     def tensors(self) -> list[Tensor]:
         """Return the tensors among the arguments, also those in lists."""
         found: list[Any] = []
@@ -151,6 +172,8 @@ class Recorder(TorchDispatchMode):
     def __init__(self, graph: Graph) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
+        self.asleep = False
+        """Whether what runs is said already, by a rule for the whole of it."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -161,6 +184,8 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if self.asleep:
+            return result
         call = Recorded(self.graph, func, args, kwargs or {})
         tensors = call.tensors()
         out = result[0] if isinstance(result, tuple) else result
@@ -168,10 +193,10 @@ class Recorder(TorchDispatchMode):
         if func in TYPE_ONLY or not depends:
             self._fold(func, tensors, out)
             return result
-        rule = RULES.get(func) or FUNCTIONS.get(func)
+        rule = RULES.get(func) or FUNCTIONS.get(func) or MOVES.get(func)
         if rule is None or not isinstance(out, torch.Tensor):
             raise Unsupported(str(func))
-        if out.dtype != torch.float32:
+        if out.dtype not in (TYPES if func in TYPED else {torch.float32}):
             raise Unsupported(f"{func} to {out.dtype}")
         call.out = out
         self.graph.remember(out, rule(call))
@@ -184,6 +209,46 @@ class Recorder(TorchDispatchMode):
             self.graph.suggest(out, f"{word}.{func.overloadpacket.__name__}")
 
 
+class GraphScribe:
+    """The graph, as a rule for one of torch's functions sees it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.name, self.turned = graph.name, graph.turned
+        self.graph = graph
+
+    def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Add a node with one output and return the output's name."""
+        return self.graph.node(kind, inputs, attributes)
+
+    def constant(self, value: object, dtype: type[np.generic] = np.float32) -> str:
+        """Add a constant and return its name."""
+        return self.graph.constant(np.asarray(value, dtype))
+
+
+class WholeFunctions(TorchFunctionMode):
+    """Says functions that ONNX knows as a whole before torch takes them apart."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: object, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        graph, given = self.recorder.graph, kwargs or {}
+        rule = WHOLE.get(func)
+        if rule is None or id(args[0]) not in graph.traced:
+            return func(*args, **given)
+        name = rule(GraphScribe(graph), *args, **given)
+        if name is None:
+            return func(*args, **given)
+        self.recorder.asleep = True
+        result = func(*args, **given)
+        self.recorder.asleep = False
+        graph.remember(result[0] if isinstance(result, tuple) else result, name)
+        return result
+
+
 def record(network: nn.Module, x: Tensor) -> onnx.ModelProto:
     """Return the graph of a network in evaluation mode.
 
@@ -193,6 +258,7 @@ def record(network: nn.Module, x: Tensor) -> onnx.ModelProto:
         Unsupported: the network runs an operator that has no rule.
     """
     graph = Graph(network, x)
-    with torch.no_grad(), Recorder(graph):
+    recorder = Recorder(graph)
+    with torch.no_grad(), recorder, WholeFunctions(recorder):
         output = network(x)
     return graph.model(x.shape[1:], output)

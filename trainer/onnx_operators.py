@@ -38,6 +38,9 @@ class Call(Protocol):
         A tensor, also one in a list, is replaced by its name in the graph.
         """
 
+    def shape(self, argument: str) -> tuple[int, ...]:
+        """Return the sizes of a tensor among the arguments."""
+
     def node(self, kind: str, *inputs: str, **attributes: object) -> str:
         """Add a node with one output and return the output's name."""
 
@@ -140,11 +143,10 @@ def _addmm(call: Call) -> str:
 
 
 def _convolution(call: Call) -> str:
-    if call["transposed"]:
-        raise Unsupported("a transposed convolution")
     bias = [] if call["bias"] is None else [call["bias"]]
+    more = {"output_padding": call["output_padding"]} if call["transposed"] else {}
     return call.node(
-        "Conv",
+        "ConvTranspose" if call["transposed"] else "Conv",
         call["input"],
         call["weight"],
         *bias,
@@ -152,6 +154,7 @@ def _convolution(call: Call) -> str:
         pads=[*call["padding"], *call["padding"]],
         dilations=call["dilation"],
         group=call["groups"],
+        **more,
     )
 
 
