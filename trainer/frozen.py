@@ -36,7 +36,13 @@ halves the speed: conv32-conv64 on 28x28 took 0.83 ms a row at 64 rows, 1.71 at 
 
 FLOAT_BYTES = 4
 
-WITHOUT_EFFECT = {"initializer", "bias_initializer", "dropout", "regularization"}
+WITHOUT_EFFECT = {
+    "initializer",
+    "bias_initializer",
+    "dropout",
+    "regularization",
+    "learning_rate_multiplier",
+}
 """Fields of a layer that change nothing once its weights are given and it is frozen."""
 
 

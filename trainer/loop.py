@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.data import Gatherer, order
+from trainer.data import Gatherer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,19 +62,21 @@ def fit(
 
 def _epoch(training: Training) -> Iterator[Report]:
     """Take the steps that are left of the current epoch, one report each."""
-    train, size = training.material.train, training.recipe.batch_size
+    train, size = training.material.train, training.batch
     epoch = training.epoch
     training.awaken()
-    chosen = order(training.recipe.seed, epoch, len(train), training.device)
+    chosen = training.sampler.order(epoch)
     gatherer = Gatherer(train.values(), train.targets)
     descent, tally = training.descent, training.tally
     for start in range(training.index, training.rows, size):
         rows = chosen[start : min(start + size, training.rows)]
-        values, targets = gatherer.gather(rows)
-        loss, outputs = descent.step(values, targets, training.learning_rate())
-        tally.add(loss, outputs, rows)
+        batch = training.disturbance.of(*gatherer.gather(rows), rows)
+        pace = training.learning_rate(), training.momentum()
+        probe = training.probe(batch.values)
+        loss, outputs = descent.step(batch.values, batch.targets, *pace, probe=probe)
+        tally.add(loss, outputs, batch.rows)
         training.pace(len(rows))
-        figures = training.look() if training.advance(len(rows)) else ()
+        figures = training.follow(loss, len(rows))
         if training.index >= training.rows:
             training.epoch, training.index = epoch + 1, 0
         yield Report(training.step, epoch, figures)

@@ -24,7 +24,7 @@ class Progress:
     def event(self, report: Report) -> dict[str, Any]:
         """Return the progress event after a report."""
         training = self.training
-        total = training.recipe.epochs * training.steps_per_epoch
+        total = training.steps
         now = time.monotonic()
         if self._mark is not None and report.step > self._mark[1]:
             seconds = max(now - self._mark[0], 1e-9)
@@ -42,6 +42,6 @@ class Progress:
             "steps": total,
             "percent": round(100 * (total - left) / total, 2),
             "steps_per_second": round(self._pace, 3),
-            "examples_per_second": round(self._pace * training.recipe.batch_size, 1),
+            "examples_per_second": round(self._pace * training.batch, 1),
             "eta_seconds": round(left / self._pace, 3) if self._pace else None,
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trainer import checkpoint
 from trainer.assembly import assemble
 from trainer.checkpoint import Saved, Saver
+from trainer.errors import Diverged
 from trainer.loop import fit
 from trainer.memory import in_memory
 from trainer.progress import Progress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trainer.commands import Commands
     from trainer.loop import Report
     from trainer.order import Order
+    from trainer.training import Training
 
 Event = dict[str, Any]
 
@@ -74,7 +76,11 @@ class Run:
             },
             "cache": assembly.outputs.report(),
         }
-        yield from self._trained(assembly)
+        try:
+            yield from self._trained(assembly)
+        except Diverged:
+            yield from _last_words(training)
+            raise
         if not self.stopped:
             yield self._result(assembly)
 
@@ -90,7 +96,7 @@ class Run:
         reports = fit(training, interrupted=self.commands.waiting)
         with in_memory("training on", size, device):
             for report in reports:
-                yield from _told(report)
+                yield from _told(report, training)
                 yield progress.event(report)
                 yield from self._outcome(wait=False)
                 if report.done:
@@ -168,9 +174,21 @@ class Run:
         }
 
 
-def _told(report: Report) -> Iterator[Event]:
+def _told(report: Report, training: Training) -> Iterator[Event]:
     if report.rows:
         yield {"event": "metrics", "rows": [vars(row) for row in report.rows]}
+    if report.done:
+        yield from (finding.event() for finding in training.findings())
+    if training.doctor is not None:
+        training.doctor.collect()
+        yield from training.doctor.news()
+
+
+def _last_words(training: Training) -> Iterator[Event]:
+    """Tell what the doctor makes of a loss that is no number any more."""
+    if training.doctor is not None:
+        training.doctor.lost()
+        yield from training.doctor.news()
 
 
 def _outcome_event(outcome: Saved | NotSaved) -> Event:

@@ -12,15 +12,24 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainer.averaging import Averages, recompute_statistics
+from trainer.batches import rows_at_once, rows_per_epoch, rows_per_step
 from trainer.checkpoint import Snapshot
 from trainer.descent import Descent
-from trainer.errors import Diverged, TooFewRows
+from trainer.disturbance import Disturbance
+from trainer.errors import Diverged
 from trainer.evaluate import Measure, evaluate
+from trainer.pacing import Pacing
+from trainer.pruning import ZERO_FRACTION, Pruner, zero_fraction
+from trainer.randomness import generators, set_generators
+from trainer.range_test import CODE, RangeTesting
+from trainer.sampling import Sampler
+from trainer.spec.measured import RangeTest
 from trainer.spec.training import EverySteps
 from trainer.stopping import Stopping
 from trainer.tally import Tally
+from trainer.weighting import training_loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +37,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.data import Examples
+    from trainer.doctor.doctor import Doctor
+    from trainer.doctor.findings import Finding
+    from trainer.doctor.probes import Probe
     from trainer.frozen import Frozen
     from trainer.network import Cut
+    from trainer.spec.augmented import Layout
     from trainer.spec.losses import Task
     from trainer.spec.training import Training as Recipe
 
@@ -75,6 +88,10 @@ class Material:
     test: Examples | None = None
     units: Tensor | None = None
     """What one of each scaled target stands for."""
+    layout: Layout | None = None
+    """What augmentations see of the input."""
+    class_weights: Tensor | None = None
+    """What an error on each class costs."""
     micro_batch: int | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     """What the exact bits of the result depend on beside the spec and the data."""
@@ -94,18 +111,39 @@ class Training:
             self.network,
             material.cut,
             recipe,
-            self.measure.loss,
-            material.micro_batch,
+            training_loss(recipe.loss, material.class_weights),
+            rows_at_once(recipe, material.micro_batch),
         )
+        self.sampler = Sampler(recipe, material.train)
+        self.disturbance = Disturbance(recipe, material.layout, self.device)
         self.tally = Tally(self.measure, material.train.targets)
         self.stopping = Stopping(recipe.early_stopping)
+        self.rows = rows_per_epoch(self.network, len(material.train), recipe)
+        self.averages = Averages(
+            recipe, self.moving(), self.steps_per_epoch, self._recompute
+        )
+        self.pruner = Pruner(
+            recipe.pruning,
+            self.network,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=recipe.epochs,
+        )
+        self.pacing = Pacing(recipe, self.steps_per_epoch)
+        self.range_test: RangeTesting | None = None
+        """The learning-rate range test that this training is, if it is one."""
         self.memories: dict[str, Memory] = {
             "optimizer": self.descent,
+            "schedule": self.pacing,
             "stopping": self.stopping,
             "tally": self.tally,
+            "averages": self.averages,
+            "pruning": self.pruner,
         }
         """What a checkpoint holds beside the network and the position, by name."""
-        self.rows = _rows_per_epoch(self.network, len(material.train), recipe)
+        if isinstance(recipe.schedule, RangeTest):
+            self.range_test = RangeTesting(recipe.schedule, self.moving())
+            self.memories["range_test"] = self.range_test
+        self.doctor: Doctor | None = None
         self.step = 0
         """Optimizer steps taken."""
         self.epoch = 1
@@ -116,14 +154,45 @@ class Training:
         """Metrics of the kept weights by their full names, filled as they are known."""
         self._paced = (time.monotonic(), 0)
 
+    def attach(self, doctor: Doctor) -> None:
+        """Have a doctor look on from now on; nothing that is trained changes.
+
+        A range test breaks the training on purpose: no doctor need be told.
+        """
+        if self.range_test is not None:
+            return
+        self.doctor = doctor
+        self.memories["doctor"] = doctor
+
+    def probe(self, values: Mapping[str, Tensor]) -> Probe | None:
+        """Return what watches the step about to be taken, if it is sampled."""
+        if self.doctor is None or not self.doctor.due(self.step + 1):
+            return None
+        position = (self.step + 1, self.epoch, self.learning_rate())
+        return self.doctor.probe(position, values)
+
+    @property
+    def batch(self) -> int:
+        """Return the number of rows in an optimizer step."""
+        return rows_per_step(self.rows, self.recipe)
+
     @property
     def steps_per_epoch(self) -> int:
         """Return the number of optimizer steps in one pass."""
-        return -(-self.rows // self.recipe.batch_size)
+        return -(-self.rows // self.batch)
+
+    @property
+    def steps(self) -> int:
+        """Return the number of steps, if nothing stops the training early."""
+        if self.range_test is not None:
+            return self.range_test.wish.steps
+        return self.recipe.epochs * self.steps_per_epoch
 
     @property
     def over(self) -> bool:
         """Return whether no step is left to take."""
+        if self.range_test is not None:
+            return self.range_test.over
         return self.epoch > self.recipe.epochs or self.stopping.over
 
     @property
@@ -133,17 +202,34 @@ class Training:
 
     def learning_rate(self) -> float:
         """Return the learning rate of the next step."""
-        factor = self.recipe.schedule.factor(self.step, self.steps_per_epoch)
-        return self.recipe.optimizer.learning_rate * factor
+        return self.pacing.learning_rate(self.step)
+
+    def momentum(self) -> float | None:
+        """Return the momentum of the next step; None: the optimizer's own."""
+        return self.pacing.momentum(self.step)
 
     def awaken(self) -> None:
         """Put the layers that learn into training mode, and no other."""
         self.network.train()
         self.frozen.hold()
 
+    def follow(self, loss: Tensor, rows: int) -> tuple[Row, ...]:
+        """Count a step whose mean loss is given; return the figures that are due.
+
+        Raises: Diverged.
+        """
+        rate, epoch = self.learning_rate(), self.epoch
+        due = self.advance(rows)
+        if self.range_test is None:
+            return self.look() if due else ()
+        found = self.range_test.note(rate, loss)
+        return tuple(Row(self.step, epoch, n, value) for n, value in found.items())
+
     def advance(self, rows: int) -> bool:
         """Count a step; return whether an evaluation is due after it."""
         self.step += 1
+        self.pruner.follow(self.step)
+        self.averages.update(self.step)
         self.index += rows
         ended = self.index >= self.rows
         every = self.recipe.evaluate_every
@@ -160,13 +246,18 @@ class Training:
         """
         seconds, rows = time.monotonic() - self._paced[0], self._paced[1]
         found = {f"train_{n}": value for n, value in self.tally.read().items()}
-        if self.material.validation is not None:
-            found |= self.measured("validation", self.material.validation)
-        self._check(found.values())
         position = (self.step, self.epoch)
-        self.stopping.look(found, position, self.moving())
+        with self.averages.shown():
+            self.pruner.hold()
+            found |= self._validated()
+            self._check(found.values())
+            if self.pruner.settled(self.step):
+                self.stopping.look(found, position, self.moving())
+        self.pacing.look(found)
         if self.stopping.best.step in {0, self.step} or not self.stopping.weights:
             self.final = dict(found)
+        if self.doctor is not None:
+            self.doctor.look(*position, found)
         found["learning_rate"] = self.learning_rate()
         found["examples_per_second"] = rows / max(seconds, 1e-9)
         self._paced = (time.monotonic(), 0)
@@ -185,6 +276,11 @@ class Training:
         self.awaken()
         return {f"{purpose}_{name}": value for name, value in found.items()}
 
+    def _validated(self) -> dict[str, float]:
+        """Return the metrics of the validation rows, if there are any."""
+        rows = self.material.validation
+        return {} if rows is None else self.measured("validation", rows)
+
     def moving(self) -> dict[str, Tensor]:
         """Return every parameter and buffer that training may change."""
         held = self.frozen.tensors().keys()
@@ -199,7 +295,8 @@ class Training:
 
         Raises: Diverged.
         """
-        self._check([float(self.tally.loss)])
+        if self.range_test is None:  # which ends there and is no failure
+            self._check([float(self.tally.loss)])
 
     def pace(self, rows: int) -> None:
         """Count rows for the examples per second."""
@@ -209,7 +306,7 @@ class Training:
         """Copy out everything that is needed to go on bit for bit."""
         groups: dict[str, Mapping[str, Tensor]] = {
             NETWORK: self.moving(),
-            RANDOM: _generators(self.device),
+            RANDOM: generators(self.device),
         }
         numbers: dict[str, Mapping[str, Any]] = {}
         for name, memory in self.memories.items():
@@ -241,55 +338,59 @@ class Training:
             for name, tensor in groups[NETWORK].items():
                 moving[name].copy_(tensor)
         for name, memory in self.memories.items():
-            memory.restore(groups.get(name, {}), state["memories"][name])
-        _set_generators(groups[RANDOM])
+            if name in state["memories"]:  # older checkpoints have fewer
+                memory.restore(groups.get(name, {}), state["memories"][name])
+        set_generators(groups[RANDOM])
         self.step, self.epoch = state["step"], state["epoch"]
         self.index, self.final = state["index"], dict(state["final"])
         return dict(snapshot.fingerprint) == dict(self.material.fingerprint)
 
     def finish(self) -> tuple[Row, ...]:
         """Bring back the best weights and measure them on the test rows, once."""
-        self.stopping.bring_back(self.moving())
+        if self.doctor is not None:
+            self.doctor.finish()
         rows: tuple[Row, ...] = ()
+        if self.range_test is not None:
+            rows = self._range_tested(self.range_test)
+        elif not self.stopping.bring_back(self.moving()):
+            self.averages.settle()
+        self.final |= self.pruner.finish(self.final, self._validated)
+        self.final[ZERO_FRACTION] = zero_fraction(self.network)
         if self.material.test is not None:
             found = self.measured("test", self.material.test)
             self._check(found.values())
             self.final |= found
             position = (self.step, self.last_epoch)
-            rows = tuple(Row(*position, name, value) for name, value in found.items())
+            rows += tuple(Row(*position, name, value) for name, value in found.items())
         self.network.eval()
         return rows
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what a finished training has found out beside its figures."""
+        if self.range_test is None:
+            return ()
+        return (self.range_test.finding(self.recipe, self.step, self.last_epoch),)
+
+    def _range_tested(self, test: RangeTesting) -> tuple[Row, ...]:
+        """Give the network its values back and return the learning rate proposed."""
+        test.put_back(self.moving())
+        self.final |= self._validated()
+        rate = test.suggestion()
+        if rate is None:
+            return ()
+        self.final[CODE] = rate
+        return (Row(self.step, self.last_epoch, CODE, rate),)
+
+    def _recompute(self) -> None:
+        """Let batch normalisation measure the training rows anew."""
+        self.pruner.hold()
+        self.awaken()
+        size = min(EVALUATED, self.material.micro_batch or EVALUATED)
+        recompute_statistics(self.network, self.material.cut, self.material.train, size)
+        self.awaken()
 
     def _check(self, values: object) -> None:
         if not all(isfinite(value) for value in values):  # type: ignore[attr-defined]
             raise Diverged(
                 step=self.step, epoch=self.epoch, learning_rate=self.learning_rate()
             )
-
-
-def _rows_per_epoch(network: torch.nn.Module, rows: int, recipe: Recipe) -> int:
-    """Return how many rows of each epoch's order are used: all, or all but one.
-
-    Batch normalisation cannot learn from a last batch of a single row.
-    """
-    normalised = any(isinstance(module, _BatchNorm) for module in network.modules())
-    if not normalised or (rows % recipe.batch_size != 1 and recipe.batch_size > 1):
-        return rows
-    if rows == 1 or recipe.batch_size == 1:
-        why = "batch normalisation needs at least two rows in a batch"
-        raise TooFewRows(min(rows, recipe.batch_size), why)
-    return rows - 1
-
-
-def _generators(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of the generators that dropout draws from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_generators(states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])

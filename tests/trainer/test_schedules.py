@@ -120,7 +120,8 @@ def test_a_warm_up_comes_before_any_schedule(member: Any, length: Any) -> None:
 def test_a_warm_up_is_off_unless_asked_for() -> None:
     given = Cosine.model_validate({"warmup": None, "decay_steps": 10})
 
-    assert given.warmup == "none"
+    assert given.warmup is None
+    assert Cosine.model_validate({"warmup": "none", "decay_steps": 10}) == given
     assert given.factor(0, 1) == 1
 
 

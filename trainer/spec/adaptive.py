@@ -5,7 +5,7 @@ They are named in the union of ``optimizers.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -98,10 +98,10 @@ class Ftrl(Rule):
     Per weight, with the learning rate α: n' = n + g², σ = (n'^-p - n^-p) / α,
     z ← z + g - σ w, then w = 0 where |z| ≤ l1, else
     w = (sign(z) l1 - z) / ((β + n'^-p) / α + 2 l2). With l1 many weights are 0 exactly.
-    The weights follow from z and n alone: unless `keep_initial_weights` says otherwise
-    the first step forgets what the initialiser drew, as algorithm 1 of the paper, which
-    starts at 0, and TensorFlow's ``Ftrl``. l1, l2 and `beta` act on weights, not on
-    biases and normalisations.
+    The weights follow from z and n alone: unless `keep_initial_weights` is on, the
+    first step forgets what the initialiser drew, as in TensorFlow's ``Ftrl`` and in
+    algorithm 1 of the paper, which starts at 0. l1, l2 and `beta` act on weights only,
+    not on biases and normalisations.
     """
 
     kind: Literal["ftrl"] = "ftrl"
@@ -117,11 +117,18 @@ class Ftrl(Rule):
     """Coefficient of Σw²; the paper's λ2 is twice this."""
     beta: Coefficient = 0.0
     """The paper's β: smooths the rates of weights with few gradients; it uses 1."""
-    keep_initial_weights: bool = False
-    """Whether z starts where the initial weights are the solution. Deep networks need
-    it: units that begin alike, or at 0, learn little."""
+    keep_initial_weights: bool | None = None
+    """Whether the initial weights are a centre like all later ones: training then
+    starts from them. Absent: yes if there are hidden layers, whose units would learn
+    nothing if they began at 0; no for a linear model."""
     slots: ClassVar[int] = 2
     by_role: ClassVar[bool] = True
+
+    def filled(self, *, hidden: bool) -> Self:
+        """Return the rule with its treatment of the initial weights filled in."""
+        if self.keep_initial_weights is not None:
+            return self
+        return self.model_copy(update={"keep_initial_weights": hidden})
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
@@ -135,5 +142,5 @@ class Ftrl(Rule):
             l1=self.l1,
             l2=self.l2,
             beta=self.beta,
-            keep_initial_weights=self.keep_initial_weights,
+            keep_initial_weights=bool(self.keep_initial_weights),
         )

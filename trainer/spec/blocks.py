@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from trainer.spec.activations import Activation, NoActivation
 from trainer.spec.axes import widened
@@ -42,6 +42,18 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
 def _zero_if_off(value: object) -> object:
     return 0.0 if value is None or value == "none" else value
 
+
+def _not_still(value: object) -> object:
+    if value == 0:
+        raise ValueError(
+            "a multiplier of 0 would train the layer in vain: freeze it instead, by "
+            "naming it in the freeze of a reuse entry"
+        )
+    return value
+
+
+Multiplier = Annotated[float, Field(gt=0, le=1000), BeforeValidator(_not_still)]
+"""What a rate is multiplied by; 0 is what freezing is for."""
 
 DropoutRate = Annotated[Fraction | None, BeforeValidator(_zero_if_off)]
 """A dropout rate; ``"none"`` and null mean 0, absent means inherited."""
@@ -148,6 +160,8 @@ class Weighted(Step):
     """Initial biases; absent: zeros."""
     regularization: LayerRegularization | None = None
     """Penalties and limits of this layer in place of the training's."""
+    learning_rate_multiplier: Multiplier = 1.0
+    """What the learning rate is multiplied by for this layer."""
 
     def fill(
         self, name: str, tensor: TensorShape, values: Tensor, generator: Generator

@@ -110,13 +110,14 @@ class OneCycle(Schedulable):
 
     def filled(self, epochs: int) -> Self:
         """Return the schedule with its length: all epochs, less the warm-up's."""
+        whole = super().filled(epochs)
         if self.cycle_steps is not None:
-            return self
+            return whole
         if isinstance(self.warmup, Epochs) and self.warmup.epochs < epochs:
             epochs_left = epochs - self.warmup.epochs
         else:
             epochs_left = float(epochs)
-        return self.model_copy(update={"cycle_steps": Epochs(epochs=epochs_left)})
+        return whole.model_copy(update={"cycle_steps": Epochs(epochs=epochs_left)})
 
     def curve(self, step: float, steps_per_epoch: int) -> float:
         """Return the factor in the cycle."""

@@ -10,9 +10,11 @@ from math import prod
 
 from trainer.spec.data import DatasetRef, Held, PartName, Rows
 from trainer.spec.features import Inputs
+from trainer.spec.measured import RangeTest
 from trainer.spec.network import Row
 from trainer.spec.regularization import EarlyStopping
 from trainer.spec.schema import Schema
+from trainer.spec.series import windows_in
 from trainer.spec.training import Training
 
 FLOAT = 4
@@ -56,11 +58,14 @@ def estimate(
     dataset: DatasetRef,
 ) -> Estimate:
     """Return the estimate for a filled network and recipe."""
-    examples = sum(part.rows for part in schema.parts)
+    examples = round(
+        sum(windows_in(part.rows, inputs.windows) for part in schema.parts)
+    )
     learning = sum(row.parameters for row in rows)
     tensors = sum(t.elements for row in rows for t in row.tensors.values())
     slots = training.optimizer.slots
     keeps_best = isinstance(training.early_stopping, EarlyStopping)
+    keeps_best |= isinstance(training.schedule, RangeTest)  # it keeps the first
     # weights, their gradients, the optimizer's, the best so far, averages and what they
     # stand in for during an evaluation, a snapshot in flight
     averages = training.averaging.kind != "none"
@@ -68,9 +73,11 @@ def estimate(
     weight = FLOAT * (tensors + learning * copies)
     size = prod(inputs.shape)
     # once as it is mapped from the disk, once as it lies on the device
-    mapped = 1 if inputs.kind == "image" else FLOAT
+    mapped: float = 1 if inputs.kind == "image" else FLOAT
+    if inputs.windows is not None:
+        mapped /= inputs.windows.length  # each row is in many windows
     held = mapped if not dataset.standardize else FLOAT
-    data = examples * (size * (mapped + held) + 8)
+    data = round(examples * (size * (mapped + held) + 8))
     kept = sum(row.activations for row in rows) + size
     # a layer's inputs, its sums and what its tail makes of them
     largest = max(
@@ -80,6 +87,8 @@ def estimate(
     evaluating = 2 * largest * min(ROWS_AT_ONCE, held_back(schema, dataset))
     activation = FLOAT * max(training_batch, evaluating)
     train = training_rows(schema, dataset)
+    if training.optimizer.full_batch:  # the rows of a step are gathered: here all
+        data += FLOAT * train * size
     steps = -(-train // training.batch_size)
     seconds = steps * SECONDS_PER_STEP
     seconds += 3 * flops(rows) * train / FLOPS_PER_SECOND
@@ -108,7 +117,7 @@ def training_rows(schema: Schema, dataset: DatasetRef) -> int:
         for held in (split.validation, split.test)
         if not isinstance(held, PartName)
     )
-    return max(1, round(left))
+    return max(1, round(windows_in(left, dataset.windows)))
 
 
 def held_back(schema: Schema, dataset: DatasetRef) -> int:

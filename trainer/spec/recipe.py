@@ -6,6 +6,7 @@ from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.features import Inputs
 from trainer.spec.losses import DEFAULT_LOSS, Task
 from trainer.spec.network import NetworkSpec
+from trainer.spec.pace import resolved_pace
 from trainer.spec.regularization import EarlyStopping
 from trainer.spec.schema import Schema
 from trainer.spec.series import series_problems
@@ -56,9 +57,13 @@ def resolved_dataset(
     warnings = []
     if inputs is not None and inputs.left_out:
         warnings.append(
-            f"text columns are left out: {', '.join(inputs.left_out)}; their words "
-            "were not counted when the data set was stored: upload it again, or give "
-            "them an encoding with a length"
+            f"text columns are left out: {', '.join(inputs.left_out)}; "
+            + (
+                "what is reconstructed must be numbers"
+                if ref.task == "reconstruction"
+                else "their words were not counted when the data set was stored: "
+                "upload it again, or give them an encoding with a length"
+            )
         )
     if answer is None or inputs is None:
         return ref, problems, warnings
@@ -134,7 +139,11 @@ def resolved_training(
     if training.regularization.max_norm != "none" and not network.layers[:-1]:
         warnings.append("max_norm holds for hidden layers, and there are none")
     update = {"loss": loss, "early_stopping": stopping}
-    return training.model_copy(update=update), problems, warnings
+    held = dataset.split.validation != "none"
+    training, wrong, told = resolved_pace(
+        training.model_copy(update=update), network, metric_names(answer, held=held)
+    )
+    return training, problems + wrong, warnings + told
 
 
 def _where_problems(ref: DatasetRef, schema: Schema) -> list[Problem]:

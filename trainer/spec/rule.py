@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from trainer.spec.base import Spec
 
@@ -23,6 +23,13 @@ class Rule(Spec):
     have: ``hidden`` (a matrix of weights of a hidden layer), ``weight`` (any other
     weights) and ``vector`` (biases, and the vectors of a normalisation). A group says
     its role under ``role``; a parameter without one is judged by its shape."""
+
+    def filled(self, *, hidden: bool) -> Self:
+        """Return the rule with what depends on the network filled in.
+
+        `hidden` says whether it has hidden layers.
+        """
+        return self
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`: tensors, or groups of them."""

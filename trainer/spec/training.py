@@ -4,12 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trainer.spec.augmentation import Augmentation
+from trainer.spec.averaging import Averaging, NoAveraging
 from trainer.spec.base import Count, Nullable, Off, Spec
 from trainer.spec.clipping import GradientClipping, NoClipping
+from trainer.spec.doctor import Doctor, DoctorWish
 from trainer.spec.losses import Loss
+from trainer.spec.mixing import Mixing, NoMixing
 from trainer.spec.optimizers import Nesterov, Optimizer
+from trainer.spec.pruning import NoPruning, Pruning
 from trainer.spec.regularization import EarlyStopping, Regularization
 from trainer.spec.schedules import NoSchedule, Schedule
+from trainer.spec.weighting import (
+    ClassWeights,
+    NoClassWeights,
+    Sampling,
+    Shuffled,
+)
 
 
 class EveryEpochs(Spec):
@@ -37,6 +48,19 @@ class Training(Spec):
     """What happens to large gradients before a step."""
     regularization: Regularization = Regularization()
     """Penalties and limits on weights."""
+    averaging: Averaging = NoAveraging()
+    """Averages of the weights over the steps; they become the model."""
+    augmentation: tuple[Augmentation, ...] = Field(default=(), max_length=100)
+    """Changes of the training rows, drawn anew for each batch, in this order."""
+    pruning: Pruning = NoPruning()
+    """Whether small weights become 0, after training or little by little."""
+    mixing: Mixing = NoMixing()
+    """Whether two examples at a time are trained on as one."""
+    class_weights: ClassWeights = NoClassWeights()
+    """What an error on each class costs: ``"none"``, ``"balanced"`` or
+    ``{class: weight}``; in training only, as in Keras."""
+    sampling: Sampling = Shuffled()
+    """Which training rows an epoch visits: each once, or every class as often."""
     early_stopping: Annotated[EarlyStopping | Off, Nullable] = EarlyStopping()
     """When to stop before the last epoch; ``"none"``: never, the last weights count."""
     loss: Loss | None = None
@@ -53,3 +77,6 @@ class Training(Spec):
     """Whether outputs of frozen layers are computed once and kept."""
     frozen_normalization: Literal["eval", "train"] = "eval"
     """Whether batch normalisation in frozen layers uses its stored statistics."""
+    doctor: DoctorWish = Doctor()
+    """The training doctor: figures of every layer and named faults with a patch; on by
+    default, ``"off"`` switches it off. Nothing that is trained changes by it."""

@@ -1,0 +1,1 @@
+"""The training doctor: figures of layers while they train, and what they mean."""
