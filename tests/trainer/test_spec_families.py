@@ -126,7 +126,16 @@ def test_a_bare_name_stands_for_the_object(family: Any):
 
 
 @pytest.mark.parametrize(
-    "family", ["activations", "clipping", "normalizations", "schedules"]
+    "family",
+    [
+        "activations",
+        "averaging",
+        "class_weights",
+        "clipping",
+        "mixing",
+        "normalizations",
+        "schedules",
+    ],
 )
 def test_null_and_none_switch_off(family: Any):
     adapter = TypeAdapter(FAMILIES[family])

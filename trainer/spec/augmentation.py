@@ -62,9 +62,9 @@ class Shift(Augmented):
 
     kind: Literal["shift"] = "shift"
     height: Share = 0.1
-    """Largest way up or down, as a share of the height."""
+    """Largest way up or down, as a share of the height; not 0: at least one pixel."""
     width: Share = 0.1
-    """Largest way left or right, as a share of the width."""
+    """Largest way left or right, as a share of the width; not 0: at least a pixel."""
     fill: Fill = "zeros"
     """What comes in from outside."""
     moves: ClassVar[bool] = True
@@ -74,7 +74,11 @@ class Shift(Augmented):
         from trainer.augmentation.displacement import displaced
         from trainer.augmentation.draws import whole
 
-        ways = [int(self.height * layout.shape[1]), int(self.width * layout.shape[2])]
+        shares, sizes = (self.height, self.width), layout.shape[1:]
+        ways = [
+            max(1, round(share * size)) if share else 0
+            for share, size in zip(shares, sizes, strict=True)
+        ]
 
         def change(x: Tensor) -> Tensor:
             for axis, way in enumerate(ways, start=2):
