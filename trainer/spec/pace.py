@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from trainer.spec.adaptive import Ftrl
 from trainer.spec.curve import Schedulable
 from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.lengths import Epochs
@@ -27,11 +26,8 @@ def resolved_pace(
         }
     )
     training, problems, warnings = _monitored(training, metrics)
-    return (
-        training,
-        problems + _decay_problems(training),
-        warnings + _length_warnings(training) + _test_warnings(training),
-    )
+    warnings += _length_warnings(training) + _test_warnings(training)
+    return training, problems, warnings
 
 
 def _monitored(
@@ -66,21 +62,6 @@ def _monitored(
         )
         return training, [], [told]
     return training, [], []
-
-
-def _decay_problems(training: Training) -> list[Problem]:
-    decays = training.regularization.weight_decay
-    if not isinstance(training.optimizer, Ftrl) or not decays:
-        return []
-    return [
-        Problem(
-            pointer("training", "regularization", "weight_decay"),
-            "without_effect",
-            "ftrl solves for all weights anew at each step, so a decay between steps "
-            "is lost; use the optimizer's own l2",
-            "training.optimizer.l2",
-        )
-    ]
 
 
 def _length_warnings(training: Training) -> list[str]:
