@@ -5,7 +5,7 @@ Dimension words in shapes: batch, features, units, channels, height, width.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,21 @@ class Described:
     def weighs(self) -> bool:
         """Return whether it is a weight: no bias and no vector of a normalisation."""
         return self.shape.role == "weight"
+
+
+class LayerDict(nn.ModuleDict):
+    """Layers under any name: torch's own refuses `train`, `keys` and the like."""
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Keep a layer under its name."""
+        assert module is not None
+        self._modules[name] = module
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, bool):  # the mode, even if a layer is called `training`
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ class Network(nn.Module):
         """What must be known before a layer: its inputs, and where their padding is
         told."""
         self.draws = {str(layer.name): layer.draws() for layer in spec.layers}
-        self.layers = nn.ModuleDict(
+        self.layers = LayerDict(
             {
                 row.name: layer.build(row.input_shape)
                 for row, layer in zip(self.rows, spec.layers, strict=True)

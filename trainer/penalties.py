@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer.spec.blocks import Block
+from trainer.spec.blocks import Weighted
 from trainer.spec.layers import OUTPUT
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _weights(network: Network, wishes: Regularization) -> Iterator[Weight]:
     """Yield the weights that learn; the output's norm has a limit of its own only."""
     for layer, row in zip(network.spec.layers, network.rows, strict=True):
         name = row.name
-        own = layer.regularization if isinstance(layer, Block) else None
+        own = layer.regularization if isinstance(layer, Weighted) else None
         asked = wishes if own is None else own.over(wishes)
         limit = asked.max_norm
         if name == OUTPUT and (own is None or own.max_norm is None):

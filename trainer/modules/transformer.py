@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from trainer.modules.attention import Attention, unfilled
+from trainer.modules.attention import Attention, Projection
 from trainer.modules.masking import first_of, only_real
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class TransformerBlock(nn.Module):
         """Make the parts; normalisation comes before each half or after its sum."""
         super().__init__()
         self.attention = attention
-        self.inner = unfilled(features, units)
-        self.outer = unfilled(units, features)
+        self.inner = Projection(features, units)
+        self.outer = Projection(units, features)
         self.normalization1 = nn.LayerNorm(features, eps=epsilon)
         self.normalization2 = nn.LayerNorm(features, eps=epsilon)
         self.activation = activation
