@@ -246,6 +246,9 @@ def exported(
     model.files = model.files | {name: dict(file) for name, file in files.items()}
     model.bytes = sum(int(file["bytes"]) for file in model.files.values())
     model.export = dict(report)
+    if measured := report.get("serving"):
+        asked = model.card.get("serving") or {}
+        model.card = model.card | {"serving": asked | measured}
     model.exported_at = session.scalar(select(now()))
     session.flush()
 

@@ -14,6 +14,7 @@ from trainer import model_folder
 from trainer.network import Network
 from trainer.registration import PREFIX
 from trainer.spec.network import NetworkSpec
+from trainer.spec.serving import Serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,13 @@ def network_of(folder: Path) -> Network:
     tensors = found.tensors()
     network.load_state_dict({PREFIX + name: value for name, value in tensors.items()})
     return network
+
+
+def serving_of(folder: Path) -> Serving:
+    """Return what the job of a model asked of its graph."""
+    return Serving.model_validate(
+        model_folder.read(folder).description.get("serving") or {}
+    )
 
 
 def drawn_rows(network: Network) -> Tensor:

@@ -25,8 +25,9 @@ from trainer.frames import Frames
 from trainer.listening import Listening
 from trainer.model_folder import GRAPH, SAMPLED_GRAPH
 from trainer.order import Order
-from trainer.reopened import drawn_rows, network_of
+from trainer.reopened import drawn_rows, network_of, serving_of
 from trainer.run import Run
+from trainer.serving.held import held_rows
 from trainer.spec.errors import InvalidSpec
 from trainer.warm import warm_up
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.network import Network
+    from trainer.serving.held import Held
+    from trainer.spec.serving import Serving
 
 PR_SET_PDEATHSIG = 1
 COMPARED = 64
@@ -80,6 +83,10 @@ class Made:
     network: Network
     rows: Tensor
     """A few rows of the input."""
+    serving: Serving
+    """What is asked of the graph."""
+    held: tuple[Held, ...] = ()
+    """Rows with known answers; none where another process made the model."""
 
 
 def _carried_out(order: Order, commands: Commands, frames: Frames) -> Made | None:
@@ -99,32 +106,42 @@ def _carried_out(order: Order, commands: Commands, frames: Frames) -> Made | Non
     if run.stopped or run.assembly is None or order.model is None:
         return None
     rows = run.assembly.rows[:COMPARED].clone()
-    return Made(order.model, run.assembly.network, rows)
+    assembly, wish = run.assembly, run.assembly.resolution.spec.serving
+    held = held_rows(assembly) if wish.asked else ()
+    return Made(order.model, assembly.network, rows, wish, tuple(held))
 
 
 def _export_again(folder: Path, frames: Frames) -> None:
     """Write the graph of a model that another process made."""
     try:
-        network = network_of(folder)
+        network, serving = network_of(folder), serving_of(folder)
     except TrainerError as error:
         frames.send(_failed(error.reason, str(error), error.facts))
         return
-    _export(Made(folder, network, drawn_rows(network)), frames)
+    _export(Made(folder, network, drawn_rows(network), serving), frames)
 
 
 def _export(made: Made, frames: Frames) -> None:
     """Write the model as an ONNX graph beside its weights."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to be saved
     from trainer.export import export  # noqa: PLC0415 - training needs no ONNX
+    from trainer.serving.served import serve as serve_graph  # noqa: PLC0415
 
     _export_sampled(made)
+    graph, report = made.folder / GRAPH, {}
     try:
-        found = export(made.network, made.rows, made.folder / GRAPH)
+        if made.serving.asked:
+            served = serve_graph(
+                made.network, made.rows, graph, made.serving, made.held
+            )
+            difference, report = served.maximum_difference, served.report
+        else:
+            difference = export(made.network, made.rows, graph).maximum_difference
     except TrainerError as error:
         frames.send(_failed(error.reason, str(error), error.facts))
         return
-    difference = found.maximum_difference
-    frames.send({"event": "exported", "maximum_difference": difference})
+    told = {"maximum_difference": difference, "serving": report}
+    frames.send({"event": "exported", **told})
 
 
 def _export_sampled(made: Made) -> None:

@@ -139,6 +139,8 @@ class Exported(Frame):
 
     event: Literal["exported"]
     maximum_difference: float = 0.0
+    serving: dict[str, Any] = {}
+    """What was done to the graph as the job asked, measured before and after."""
 
 
 class Unreadable(BaseModel):
