@@ -38,7 +38,7 @@ class ColumnEmbedding(nn.Module):
                 found.append(given)
                 continue
             names = given.clamp(0, part.vocabulary_size - 1)
-            table = self.get_parameter(f"embedding_{number}")
+            table: Tensor = getattr(self, f"embedding_{number}")
             vectors = embedding(names.long(), table)
             if isinstance(part, Category):
                 found.append(vectors.flatten(-2))

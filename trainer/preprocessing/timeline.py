@@ -55,7 +55,9 @@ class Timeline:
     ) -> Timeline:
         """Return the timeline of columns; a series does not go on in another part."""
         named = [name for name in (windows.order_by, windows.group_by) if name]
-        rows = len(columns[named[0]]) if named else max(p.stop for p in parts)
+        rows = max((part.stop for part in parts), default=0)
+        if not rows:
+            rows = len(columns[named[0]] if named else next(iter(columns.values())))
         series = np.zeros(rows, np.int64)
         for number, part in enumerate(parts):
             series[part.start : part.stop] = number

@@ -37,6 +37,8 @@ class _Encoding(Spec):
 
     takes: ClassVar[frozenset[str]] = frozenset()
     """The kinds of column it is for."""
+    names: ClassVar[bool] = False
+    """Whether it makes numbers that are only names, for a layer to look up."""
 
     def filled(self, column: Column) -> "Encoding":
         """Return the encoding with what is absent taken from the column.
@@ -110,6 +112,7 @@ class Embedding(_Encoding):
 
     kind: Literal["embedding"] = "embedding"
     takes: ClassVar[frozenset[str]] = frozenset({"category"})
+    names: ClassVar[bool] = True
     dimension: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Numbers of the vector; absent: half the number of categories, rounded up, at
     most 50."""
@@ -201,6 +204,7 @@ class Text(_Vocabulary):
     """
 
     kind: Literal["text"] = "text"
+    names: ClassVar[bool] = True
     vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] = 10_000
     """Most tokens that are told apart, with 0 and 1."""
     length: Annotated[int, Field(ge=1, le=100_000)] | None = None

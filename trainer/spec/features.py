@@ -148,6 +148,10 @@ def _features(
         encoding = written or default_encoding(column, scaled=scaled)
         if written is not None and column.kind not in written.takes:
             continue  # told already
+        if ref.task == "reconstruction" and encoding is not None and encoding.names:
+            if written is not None:
+                problems.append(_names_to_reconstruct(column, encoding))
+            encoding = None
         try:
             filled = None if encoding is None else encoding.filled(column)
             part = _plain(column) if filled is None else filled.part(column)
@@ -169,6 +173,16 @@ def _features(
                 Feature(column.name, column.kind, part.width, filled, word, part)
             )
     return features, tuple(left_out), problems
+
+
+def _names_to_reconstruct(column: Column, encoding: Encoding) -> Problem:
+    place = pointer("dataset", "encodings", column.name)
+    detail = (
+        f"what is reconstructed must be numbers; {encoding.kind} makes names of "
+        f"{column.name!r}"
+    )
+    words = "one_hot" if column.kind == "category" else "bag_of_words"
+    return Problem(place, "wrong_encoding", detail, words)
 
 
 def _plain(column: Column) -> Numbers | None:
