@@ -12,6 +12,8 @@ from trainer.spec.augmentation import Augmentation
 from trainer.spec.averaging import Averaging
 from trainer.spec.base import Spec, variants
 from trainer.spec.clipping import GradientClipping
+from trainer.spec.data import Windows
+from trainer.spec.encodings import Encoding
 from trainer.spec.initializers import Initializer
 from trainer.spec.layers import Layer
 from trainer.spec.losses import Loss
@@ -44,6 +46,8 @@ FAMILIES: dict[str, object] = {
     "averaging": Averaging,
     "class_weights": ClassWeights,
     "sampling": Sampling,
+    "encodings": Encoding,
+    "windows": Windows,
 }
 """Each family's union; its members follow from it."""
 
