@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,8 +14,10 @@ from pydantic import ValidationError
 from trainer import reuse
 from trainer.data import Examples, Prepared
 from trainer.dataset import open_dataset
+from trainer.disturbance import changes_input, layout_of
 from trainer.environment import choose_device, fingerprint, settle
 from trainer.errors import NotADataset
+from trainer.doctor.admission import admit
 from trainer.frozen import Frozen
 from trainer.frozen_cache import FrozenCache
 from trainer.frozen_outputs import FrozenOutputs
@@ -31,6 +34,7 @@ from trainer.spec.resolve import resolve
 from trainer.target_scale import target_scale
 from trainer.targets import targets_of
 from trainer.training import Material, Training
+from trainer.weighting import class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +65,8 @@ class Assembly:
     """How a regression's targets were scaled; the model answers in their own units."""
     rows: Prepared
     """The training rows as the network takes them."""
+    held: Mapping[str, Prepared]
+    """The rows held back for validation and test, likewise."""
     warnings: tuple[str, ...]
 
 
@@ -119,10 +125,23 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
             cut,
             **held,
             units=units,
+            layout=layout_of(resolution.inputs.kind, preprocessing),
+            class_weights=class_weights(
+                recipe, resolution.classes, held["train"].targets
+            ),
             micro_batch=order.micro_batch,
             fingerprint=fingerprint(device, order.micro_batch),
         )
         training = Training(material)
+        doctor = admit(
+            training,
+            resolution,
+            order.spec if order.written is None else order.written,
+            loaded.reused,
+            partial(_acceptable, order, dataset),
+        )
+        if doctor is not None:
+            training.attach(doctor)
     return Assembly(
         order,
         resolution,
@@ -135,6 +154,7 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
         training,
         scale,
         prepared["train"],
+        {name: each for name, each in prepared.items() if name != "train"},
         (*resolution.warnings, *rows.warnings),
     )
 
@@ -149,6 +169,15 @@ def _resolved(order: Order, dataset: Dataset) -> Resolution:
         for entry, source in zip(spec.reuse, order.sources, strict=False)
     }
     return resolve(spec, dataset.schema, sources)
+
+
+def _acceptable(order: Order, dataset: Dataset, spec: dict[str, Any]) -> bool:
+    """Return whether a changed spec would be accepted as this one was."""
+    try:
+        _resolved(order.model_copy(update={"spec": spec}), dataset)
+    except InvalidSpec:
+        return False
+    return True
 
 
 def _targets(resolution: Resolution, dataset: Dataset) -> Targets:
@@ -225,6 +254,7 @@ def _outputs(
         device=next(frozen.network.parameters()).device,
         mode=resolution.spec.training.frozen_cache,
         cache=cache,
+        augmentation=changes_input(resolution.spec.training),
     )
 
 

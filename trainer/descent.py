@@ -82,7 +82,7 @@ class Descent:
             parameter.grad = None
         self.penalties.limit()
         if probe is not None:
-            probe.updated(loss, outputs, targets)
+            probe.updated(loss)
         return loss, outputs
 
     def _gradients(

@@ -26,6 +26,8 @@ class Order(Spec):
     attempt: int = 0
     spec: dict[str, Any]
     """The resolved spec."""
+    written: dict[str, Any] | None = None
+    """The spec as it was submitted, which patches are made for; None: `spec` itself."""
     dataset: Path
     """A stored data set, an ``.npz`` file or a folder of idx files."""
     dataset_id: str = ""

@@ -13,7 +13,7 @@ import torch
 from trainer.evaluate import Sums, add_outputs, figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -35,6 +35,8 @@ class Tally:
 
     def __init__(self, measure: Measure, targets: Tensor) -> None:
         self.measure, self.targets = measure, targets
+        self.onlooker: Callable[[Tensor, Tensor], None] | None = None
+        """Is shown all outputs with their targets, some steps at a time."""
         self._outputs: list[Tensor] = []
         self._chosen: list[Tensor] = []
         self.clear()
@@ -94,9 +96,10 @@ class Tally:
     def _add_up(self) -> None:
         if self._outputs:
             targets = self.targets.index_select(0, torch.cat(self._chosen))
-            add_outputs(
-                self.measure.task, self._sums, torch.cat(self._outputs), targets
-            )
+            outputs = torch.cat(self._outputs)
+            add_outputs(self.measure.task, self._sums, outputs, targets)
+            if self.onlooker is not None:
+                self.onlooker(outputs, targets)
             # the area under the curve is for rows that are held back
             self._sums.scores.clear()
             self._sums.truths.clear()

@@ -163,10 +163,13 @@ class Training:
             return
         self.doctor = doctor
         self.memories["doctor"] = doctor
+        self.tally.onlooker = doctor.counts.add
 
     def probe(self, values: Mapping[str, Tensor]) -> Probe | None:
         """Return what watches the step about to be taken, if it is sampled."""
         if self.doctor is None or not self.doctor.due(self.step + 1):
+            return None
+        if self.range_test is not None:  # it is meant to diverge
             return None
         position = (self.step + 1, self.epoch, self.learning_rate())
         return self.doctor.probe(position, values)
@@ -347,7 +350,7 @@ class Training:
 
     def finish(self) -> tuple[Row, ...]:
         """Bring back the best weights and measure them on the test rows, once."""
-        if self.doctor is not None:
+        if self.doctor is not None and self.range_test is None:
             self.doctor.finish()
         rows: tuple[Row, ...] = ()
         if self.range_test is not None:

@@ -30,8 +30,6 @@ def _spelled_out(value: object) -> object:
 
 DoctorWish = Annotated[
     Doctor | Off,
-    BeforeValidator(
-        _spelled_out, json_schema_input_type=Doctor | str | bool | None
-    ),
+    BeforeValidator(_spelled_out, json_schema_input_type=Doctor | str | bool | None),
 ]
 """The doctor, or ``"none"`` (also written ``"off"``, false or null)."""

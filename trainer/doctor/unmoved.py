@@ -1,0 +1,60 @@
+"""Whether frozen layers keep their values while the others train.
+
+The proof of a model's record is the SHA-256 of every frozen tensor at the end; this is
+the early word, cheap enough for every evaluation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from trainer.doctor.findings import Sign
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainer.frozen import Frozen
+
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The integers that hold a number of so many bytes."""
+
+
+class Unmoved:
+    """Compares the bits of frozen tensors with those at the start."""
+
+    def __init__(self, frozen: Frozen) -> None:
+        self.frozen = frozen
+        self.before = _sums(frozen)
+
+    def check(self) -> Sign | None:
+        """Return a fault if a frozen tensor is not what it was; wait for the device."""
+        if not self.before:
+            return None
+        after = _sums(self.frozen)
+        both = [torch.stack(list(sums.values())) for sums in (self.before, after)]
+        differ = (both[0] != both[1]).tolist()
+        moved = [name for name, moves in zip(after, differ, strict=True) if moves]
+        if not moved:
+            return None
+        return Sign(
+            "frozen_changed",
+            "critical",
+            f"{len(moved)} frozen tensors changed while training, the first of them "
+            f"{moved[0]!r}; the job will not make a model: please report this",
+            {"tensors": moved},
+            layer=moved[0].partition(".")[0],
+        )
+
+
+def _sums(frozen: Frozen) -> dict[str, Tensor]:
+    """Return a sum over the bits of every frozen tensor, left on the device."""
+    return {name: _sum(tensor) for name, tensor in frozen.tensors().items()}
+
+
+@torch.no_grad()
+def _sum(tensor: Tensor) -> Tensor:
+    if tensor.is_floating_point() and tensor.element_size() in BITS:
+        tensor = tensor.contiguous().view(BITS[tensor.element_size()])
+    return tensor.sum(dtype=torch.int64)
