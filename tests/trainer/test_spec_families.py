@@ -62,7 +62,8 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "activation": {"activation": "elu"},
     "given": {"weights_of": {"rare": 5.0}},
 }
-"""What a member cannot do without, by kind; the schedule ``constant`` takes nothing."""
+"""What a member cannot do without, by kind; the schedule ``constant`` and the encoding
+``embedding`` take nothing."""
 
 MEMBERS = [
     pytest.param(family, member, id=f"{family}-{member.model_fields['kind'].default}")
@@ -77,7 +78,8 @@ every_activation = pytest.mark.parametrize("activation", variants(Activation))
 
 def _given(family: Any, member: Any) -> Any:
     kind = member.model_fields["kind"].default
-    extra = {} if (family, kind) == ("schedules", "constant") else REQUIRED.get(kind)
+    alike = {("schedules", "constant"), ("encodings", "embedding")}
+    extra = {} if (family, kind) in alike else REQUIRED.get(kind)
     return {"kind": kind} | (extra or {})
 
 

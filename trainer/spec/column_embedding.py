@@ -23,10 +23,10 @@ class ColumnEmbedding(Weighted):
     """Look up a learned vector for each category and each text of a row.
 
     Numbers pass. A category becomes its vector, after Guo and Berkhahn (2016),
-    arXiv 1604.06737; a text becomes the mean of its tokens' vectors, after Joulin et
-    al. (2017), EACL, equation of the hidden layer. They lie side by side in the order
-    of the columns. The layer is put in front, under the name ``features``, where the
-    inputs hold such columns and no layer was written for them.
+    arXiv 1604.06737. A text becomes the mean of its tokens' vectors, after Joulin et
+    al. (2017), EACL. They lie side by side in the order of the columns. The layer is
+    put in front, under the name ``features``, where the inputs hold such columns and no
+    layer was written for them.
     """
 
     kind: Literal["column_embedding"] = "column_embedding"

@@ -199,8 +199,8 @@ class Text(_Vocabulary):
     The vocabulary is trained on the training rows alone. 0 fills what a text is
     shorter than `length`, 1 is an unknown token; longer texts are cut. The default of
     text columns. The first layer may be ``embedding`` if the text is the only feature;
-    else the text becomes the mean of its tokens' vectors, after Joulin et al. (2017),
-    EACL, in a layer that is put in front.
+    else a layer is put in front in which the text becomes the mean of its tokens'
+    vectors, after Joulin et al. (2017), EACL.
     """
 
     kind: Literal["text"] = "text"
