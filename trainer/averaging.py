@@ -101,11 +101,12 @@ class Averages:
 
     def _take(self, share: float) -> None:
         real = [n for n, t in self._values.items() if t.is_floating_point()]
-        torch._foreach_lerp_(
-            [self._values[name] for name in real],
-            [self._moving[name] for name in real],
-            share,
-        )
+        if real:
+            torch._foreach_lerp_(
+                [self._values[name] for name in real],
+                [self._moving[name] for name in real],
+                share,
+            )
         for name in self._values.keys() - set(real):
             self._values[name].copy_(self._moving[name])
 

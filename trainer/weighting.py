@@ -5,7 +5,7 @@ What held-back rows are measured by is the plain loss, as in Keras.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainer.spec.training import Training
 
     Plain = Callable[[Tensor, Tensor], Tensor]
-    TrainingLoss = Callable[[Tensor, Tensor | Mixed], Tensor]
+    TrainingLoss = Callable[[Tensor, Any], Tensor]  # of targets, plain or mixed
 
 
 def class_weights(

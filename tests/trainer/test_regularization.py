@@ -46,7 +46,7 @@ def still(network: Network, descent: Descent, rate: float = 0.1) -> None:
     descent.step({INPUT: rows}, torch.tensor([0, 1]), rate)
 
 
-TWO = [
+TWO: list[dict[str, Any]] = [
     {"kind": "dense", "name": "first", "units": 2, "regularization": {"l2": 0.5}},
     {"kind": "dense", "name": "second", "units": 2},
 ]
@@ -170,7 +170,7 @@ def test_max_norm_of_a_dense_layer_bounds_the_weights_into_each_unit() -> None:
 
 
 def test_max_norm_of_a_convolution_bounds_the_weights_of_each_filter() -> None:
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"kind": "conv2d", "name": "first", "filters": 2, "kernel_size": 2},
         {"kind": "flatten"},
     ]
@@ -186,7 +186,7 @@ def test_max_norm_of_a_convolution_bounds_the_weights_of_each_filter() -> None:
 
 
 def test_max_norm_of_a_transposed_convolution_bounds_its_output_channels() -> None:
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"kind": "transposed_conv2d", "name": "first", "filters": 2, "kernel_size": 1},
         {"kind": "flatten"},
     ]
@@ -204,7 +204,7 @@ def test_max_norm_of_a_transposed_convolution_bounds_its_output_channels() -> No
 
 
 def test_max_norm_can_differ_by_layer_and_holds_for_the_output_if_it_says_so() -> None:
-    layers = [
+    layers: list[dict[str, Any]] = [
         {**TWO[0], "regularization": {"max_norm": None}},
         TWO[1],
         {"kind": "dense", "name": "output", "regularization": {"max_norm": 0.5}},
