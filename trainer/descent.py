@@ -132,6 +132,9 @@ class Descent:
             memory.setdefault(int(parameter), {}).update(values)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        for known in self.optimizer.state.values():
+            if "mu_product" in known:  # torch reads nadam's on the host, at every step
+                known["mu_product"] = known["mu_product"].cpu()
 
 
 def leave_compiler_out() -> None:
