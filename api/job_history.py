@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from api.answers import json_answer
 from api.deps import Reading
 from api.limits import METRICS
 from api.problems import problems
-from catalog import attempts, checkpoints, folders, jobs, metrics
+from catalog import attempts, checkpoints, folders, jobs, metrics, samples
 from catalog.errors import NotFound
 from catalog.tables import Metric
 
@@ -52,11 +52,57 @@ class MetricsView(BaseModel):
     next_cursor: str | None = None
 
 
+class HealthView(BaseModel):
+    """What was measured of a layer at one step."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="ignore")
+
+    step: int
+    """Optimizer steps taken, this one included."""
+    epoch: int
+    """The epoch, from 1."""
+    activation_mean: float | None = None
+    """Mean of the outputs of the activation, over rows and units."""
+    activation_deviation: float | None = None
+    """Their standard deviation."""
+    dead: float | None = None
+    """Share of units that answered the same for every row and pass no gradient; null
+    where the activation cannot die."""
+    saturated: float | None = None
+    """Share of outputs on a flat end of the activation: a slope below a tenth of its
+    steepest; null where it has no two flat ends."""
+    gradient_norm: float | None = None
+    """Euclidean norm of the gradient of all numbers of the layer, before clipping."""
+    gradient_ratio: float | None = None
+    """The same over that of the learning layer below."""
+    update_ratio: float | None = None
+    """Norm of the step of the weights over the norm of the weights; about 0.001 is
+    right."""
+    weight_norm: float | None = None
+    """Euclidean norm of the weights before the step."""
+
+
+class LayerView(BaseModel):
+    """A layer: the line of the layer table, and its health."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
+
+    name: str
+    """Its name."""
+    kind: str
+    """Its kind."""
+    health: HealthView | None = None
+    """What was measured of it last; null where nothing is: before the first step, in
+    frozen layers, and without the doctor."""
+    history: list[HealthView] | None = None
+    """What was measured before, oldest first; only on request."""
+
+
 class LayersView(BaseModel):
     """The layer table of a job's network."""
 
     object: str = "list"
-    data: list[dict[str, Any]]
+    data: list[LayerView]
     has_more: bool = False
     next_cursor: str | None = None
 
@@ -134,10 +180,41 @@ def _csv(rows: Sequence[Metric]) -> str:
 
 
 @router.get("/layers", response_model=LayersView, responses=problems(404, 422, 503))
-def list_layers(job_id: str, session: Reading) -> Any:
-    """Return the layer table of the job's network."""
+def list_layers(
+    job_id: str,
+    session: Reading,
+    history: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=1000,
+            description="How many of the last samples of each layer's health to add.",
+        ),
+    ] = 0,
+) -> Any:
+    """Return the layer table of the job's network, with the health of each layer."""
     job = jobs.get(session, job_id)
-    return json_answer(LayersView(data=job.layers or []))
+    found = samples.newest(session, job.id, max(1, history))
+    health: dict[str, list[HealthView]] = {}
+    for sample in reversed(found):
+        for figures in sample.layers:
+            view = HealthView(step=sample.step, epoch=sample.epoch, **_known(figures))
+            health.setdefault(str(figures.get("layer")), []).append(view)
+    data = [
+        LayerView(
+            **row,
+            health=health.get(row["name"], [None])[-1],
+            history=health.get(row["name"], []) if history else None,
+        )
+        for row in job.layers or []
+    ]
+    return json_answer(LayersView(data=data))
+
+
+def _known(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures that have a name here; a newer trainer may know more."""
+    known = HealthView.model_fields.keys() - {"step", "epoch"}
+    return {name: value for name, value in figures.items() if name in known}
 
 
 @router.get(

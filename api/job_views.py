@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import jobs
-from catalog.tables import Attempt, Job, Metric, Status
+from catalog import events, jobs
+from catalog.tables import Attempt, Event, Job, Metric, Status
 from trainer.spec.recipe import rises
 
 
@@ -72,6 +72,33 @@ class AttemptView(BaseModel):
     """Whether it went on bit for bit."""
 
 
+class DiagnosticView(BaseModel):
+    """A fault that the training doctor has named."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    code: str
+    """The fault: vanishing_gradients, dying_relu, overfitting, …"""
+    layer: str | None
+    """The layer where it shows most, if it is one of a layer."""
+    severity: str
+    """info, warning or critical."""
+    detail: str
+    """A sentence that a person can act on."""
+    evidence: dict[str, Any]
+    """The numbers that it was seen in."""
+    patch: dict[str, Any] | None
+    """A JSON Merge Patch for ``clone`` that mends it; null where none would."""
+    cause: str | None
+    """The code of an earlier finding that explains this one."""
+    step: int
+    """The step it was seen at."""
+    epoch: int | None
+    """The epoch it was seen in."""
+    at: datetime
+    """When it was written down."""
+
+
 class JobView(BaseModel):
     """A job: what was asked, what became of it."""
 
@@ -101,6 +128,9 @@ class JobView(BaseModel):
     """Each frozen tensor with its SHA-256 before and after."""
     cache: dict[str, Any] | None
     """What the cache of frozen outputs did and saved."""
+    diagnostics: list[DiagnosticView]
+    """What the training doctor found, root causes first, each fault once at its worst;
+    left empty in lists."""
     model: str | None
     """Id of the model it made."""
     attempts: list[AttemptView]
@@ -136,6 +166,7 @@ def show(session: Session, job: Job) -> JobView:
     """Return a job with its best value so far."""
     view = show_all(session, [job])[0]
     view.progress.best = _best(session, job)
+    view.diagnostics = _diagnostics(session, job)
     return view
 
 
@@ -160,6 +191,7 @@ def _view(job: Job, attempts: list[AttemptView], place: int | None) -> JobView:
         reuse=job.reuse or [],
         frozen=job.frozen or [],
         cache=job.cache,
+        diagnostics=[],
         model=job.model_id,
         attempts=attempts,
         attempt=job.attempt,
@@ -193,6 +225,30 @@ def _attempts(session: Session, job_ids: list[str]) -> dict[str, list[AttemptVie
     for row in session.scalars(query):
         found[row.job_id].append(AttemptView.model_validate(row))
     return found
+
+
+def _diagnostics(session: Session, job: Job) -> list[DiagnosticView]:
+    """Return the newest word on each fault, in the order of the first words."""
+    if not job.attempt:
+        return []
+    newest: dict[str, Event] = {}
+    for event in events.of_type(session, job.id, "diagnostic"):
+        newest[str(event.data.get("code"))] = event
+    return [
+        DiagnosticView(
+            code=code,
+            layer=event.data.get("layer"),
+            severity=event.data.get("severity", "info"),
+            detail=event.data.get("detail", ""),
+            evidence=event.data.get("evidence") or {},
+            patch=event.data.get("patch"),
+            cause=event.data.get("cause"),
+            step=event.data.get("step") or 0,
+            epoch=event.data.get("epoch"),
+            at=event.at,
+        )
+        for code, event in newest.items()
+    ]
 
 
 def _best(session: Session, job: Job) -> dict[str, Any] | None:

@@ -31,6 +31,8 @@ class Claim:
     checkpoint_sha256: str | None
     """Hash of that checkpoint's manifest."""
     micro_batch: int | None
+    written: dict[str, Any] | None = None
+    """The spec as it was submitted."""
 
 
 def held(claim: Claim) -> ColumnElement[bool]:

@@ -64,6 +64,11 @@ def out_of_memory(session: Session, job: Job, ending: Ending) -> Job:
         "code": "out_of_memory",
         "detail": f"trying once more with {smaller} examples per forward pass, "
         f"accumulated to the same batch of {batch_size}",
+        "layer": None,
+        "severity": "warning",
+        "evidence": {"batch_size": batch_size, "micro_batch": smaller},
+        "patch": None,
+        "step": job.step,
         "micro_batch": smaller,
         "error": ending.error,
     }

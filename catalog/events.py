@@ -60,6 +60,21 @@ def after(
     ).all()
 
 
+def of_type(
+    session: Session,
+    job_id: str,
+    type: str,  # noqa: A002 - the field's public name
+    limit: int = 1000,
+) -> Sequence[Event]:
+    """Return the events of one type, oldest first."""
+    return session.scalars(
+        select(Event)
+        .where(Event.job_id == job_id, Event.type == type)
+        .order_by(Event.id)
+        .limit(limit)
+    ).all()
+
+
 def newest(session: Session, job_id: str) -> int:
     """Return the id of the last event, or 0."""
     found = session.scalar(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from catalog import attempts, checkpoints, events, metrics, moves
+from catalog import attempts, checkpoints, events, metrics, moves, samples
 from catalog.claims import Claim
 from catalog.clock import now
 from catalog.columns import is_word
@@ -46,7 +46,9 @@ def claim(session: Session, worker: str) -> Claim | None:
     checkpoint = None
     if job.attempt > 1:
         checkpoint = checkpoints.newest(session, job.id)
-        metrics.archive(session, job.id, -1 if checkpoint is None else checkpoint.step)
+        start = -1 if checkpoint is None else checkpoint.step
+        metrics.archive(session, job.id, start)
+        samples.drop(session, job.id, start)
     taken = _claim_of(session, job, checkpoint)
     _start_clock(session, taken, job)
     attempts.open_one(session, taken, worker, place)
@@ -153,6 +155,7 @@ def _claim_of(session: Session, job: Job, checkpoint: Checkpoint | None) -> Clai
         checkpoint_step=checkpoint.step if checkpoint else 0,
         checkpoint_sha256=checkpoint.manifest_sha256 if checkpoint else None,
         micro_batch=job.micro_batch,
+        written=job.spec,
     )
 
 

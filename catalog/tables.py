@@ -1,7 +1,8 @@
 """All tables, so that `Base.metadata` is complete for whoever imports this.
 
 Those of the ledger (jobs and what belongs to them) are written in `catalog.ledger`,
-those of the catalog (data sets, models) in `catalog.shelves`.
+those of the catalog (data sets, models) in `catalog.shelves`, the health of layers in
+`catalog.vitals`.
 """
 
 from catalog.columns import Base
@@ -24,6 +25,7 @@ from catalog.ledger import (
     Worker,
 )
 from catalog.shelves import Alias, Dataset, Model, ModelLayer, ModelSource
+from catalog.vitals import LayerSample
 
 __all__ = [
     "TERMINAL",
@@ -39,6 +41,7 @@ __all__ = [
     "Idempotency",
     "Job",
     "JobSource",
+    "LayerSample",
     "Metric",
     "Model",
     "ModelLayer",

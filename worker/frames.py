@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 LONGEST_LINE = 16 * 2**20
 """Bytes of one line; a result with a thousand frozen layers needs about two million."""
 LONGEST_MESSAGE = 4000
+LONGEST_NAME = 1000
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 Count = Annotated[int, Field(ge=0, lt=2**62)]
@@ -65,6 +66,32 @@ class Metrics(Frame):
 
     event: Literal["metrics"]
     rows: tuple[Row, ...]
+
+
+class Diagnostic(Frame):
+    """A fault that the training doctor names, with a patch of the spec for it."""
+
+    event: Literal["diagnostic"]
+    code: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
+    layer: Annotated[str, Field(max_length=LONGEST_NAME)] | None = None
+    severity: Literal["info", "warning", "critical"]
+    detail: str
+    evidence: dict[str, Any] = {}
+    patch: dict[str, Any] | None = None
+    step: Count = 0
+    epoch: Count = 0
+    cause: Annotated[str, Field(max_length=64)] | None = None
+
+
+class Layers(Frame):
+    """Figures of every layer at one step."""
+
+    event: Literal["layers"]
+    step: Count
+    epoch: Count
+    layers: tuple[
+        dict[str, Annotated[str, Field(max_length=LONGEST_NAME)] | float | None], ...
+    ]
 
 
 class Log(Frame):
@@ -156,6 +183,8 @@ Event = Annotated[
     | Started
     | Progress
     | Metrics
+    | Diagnostic
+    | Layers
     | Log
     | Checkpoint
     | CheckpointFailed

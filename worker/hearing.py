@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UNREADABLE_TOLD: Final = 20
 LOGS_TOLD: Final = 500
+FINDINGS_TOLD: Final = 100
 LOG_PIECES: Final = 16
 """Pieces of the log taken in one round, so that a flood does not hold up the rest."""
 
@@ -34,11 +35,13 @@ class Hearing:
         self.step = 0
         self.stream_ended = self.log_ended = False
         self._trainer, self._record, self._pace, self._log = trainer, record, pace, log
-        self._unreadable = self._logs = 0
+        self._unreadable = self._logs = self._findings = 0
         self._hear: dict[type[frames.Frame], Callable[[Any], None]] = {
             frames.Started: self._started,
             frames.Progress: self._progress,
             frames.Metrics: self._metrics,
+            frames.Diagnostic: self._diagnosed,
+            frames.Layers: self._sampled,
             frames.Log: self._said,
             frames.Checkpoint: self._checkpoint,
             frames.CheckpointFailed: self._checkpoint_failed,
@@ -101,6 +104,19 @@ class Hearing:
         self._pace.moved()
         for row in told.rows:
             self._record.journal.metric(row.model_dump())
+
+    def _diagnosed(self, told: frames.Diagnostic) -> None:
+        """Note a finding; a doctor has few codes, so there cannot be many."""
+        self._findings += 1
+        if self._findings <= FINDINGS_TOLD:
+            found = told.model_dump(exclude={"event"})
+            self._record.event(
+                "diagnostic", found | {"detail": frames.printable(told.detail)}
+            )
+
+    def _sampled(self, told: frames.Layers) -> None:
+        self._pace.moved()
+        self._record.journal.sample(told.model_dump(exclude={"event"}))
 
     def _said(self, told: frames.Log) -> None:
         message, level = frames.printable(told.message), frames.printable(told.level)

@@ -14,6 +14,8 @@ from typing import Any
 
 BATCH = 500
 """Entries written in one transaction."""
+SAMPLE = "layers"
+"""Stands for no event: these have a table of their own."""
 IN_MEMORY = 50_000
 """Entries kept in memory between two writes."""
 
@@ -24,13 +26,14 @@ class Batch:
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
     entries: int = 0
     spool_end: int | None = None
     """Where the spool goes on after this batch; None if it came from memory."""
 
 
 class Journal:
-    """Metric rows and events on their way to the ledger."""
+    """Metric rows, figures of layers and events on their way to the ledger."""
 
     def __init__(self, spool: Path, limit_bytes: int) -> None:
         self._memory: deque[tuple[str, dict[str, Any]]] = deque()
@@ -51,6 +54,10 @@ class Journal:
     def metric(self, row: dict[str, Any]) -> None:
         """Add one row of a metric."""
         self._memory.append(("", row))
+
+    def sample(self, figures: dict[str, Any]) -> None:
+        """Add the figures of all layers at one step."""
+        self._memory.append((SAMPLE, figures))
 
     def event(self, kind: str, content: dict[str, Any]) -> None:
         """Add one event of the job's history."""
@@ -101,7 +108,9 @@ class Journal:
 
 
 def _add(batch: Batch, kind: str, content: dict[str, Any]) -> None:
-    if kind:
+    if kind == SAMPLE:
+        batch.samples.append(content)
+    elif kind:
         batch.events.append((kind, content))
     else:
         batch.metrics.append(content)

@@ -21,6 +21,7 @@ def order_for(
             "job": claim.job_id,
             "attempt": claim.attempt,
             "spec": claim.spec,
+            "written": claim.written,
             "dataset": str(folders.absolute(claim.dataset_folder)),
             "dataset_id": claim.dataset_id,
             "sources": [

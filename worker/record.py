@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from catalog import claims, events, folders, jobs, metrics, wishes
+from catalog import claims, events, folders, jobs, metrics, samples, wishes
 from catalog.claims import Claim
 from catalog.errors import DatabaseUnavailable, Fenced
 from catalog.session import reading, transaction
@@ -129,6 +129,8 @@ class Record:
     def _enter(self, session: Session, batch: Batch) -> None:
         if batch.metrics:
             metrics.add(session, self.claim, batch.metrics)
+        for figures in batch.samples:
+            samples.add(session, self.claim, figures)
         for kind, content in batch.events:
             events.add(session, self.claim.job_id, kind, content, self.claim.attempt)
 

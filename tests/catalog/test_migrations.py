@@ -17,7 +17,8 @@ from tests.servers import Postgres
 
 MORE = {
     "sqlite": "SELECT sql FROM sqlite_master WHERE sql LIKE '% INDEX %' ORDER BY 1",
-    "postgresql": "SELECT relname, reloptions FROM pg_class WHERE reloptions NOTNULL",
+    "postgresql": "SELECT relname, reloptions FROM pg_class "
+    "WHERE reloptions NOTNULL ORDER BY 1",
 }
 """What SQLAlchemy does not look at: the order inside indexes, room on pages."""
 ROOT = Path(__file__).resolve().parents[2]

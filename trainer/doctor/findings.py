@@ -6,6 +6,7 @@ The codes, root causes first; this is also the order in which they are told.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 Severity = Literal["info", "warning", "critical"]
@@ -62,7 +63,24 @@ class Finding:
 
     def event(self) -> dict[str, Any]:
         """Return the event that tells it."""
-        return {"event": "diagnostic", **asdict(self)}
+        whole = asdict(self)
+        whole["evidence"] = plain(self.evidence)
+        return {"event": "diagnostic", **whole}
+
+
+def plain(value: Any) -> Any:
+    """Return values for JSON: six digits of a number, None where it is not finite.
+
+    >>> plain({"a": [1 / 3, float("inf")], "b": 2})
+    {'a': [0.333333, None], 'b': 2}
+    """
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
 
 
 @dataclass
