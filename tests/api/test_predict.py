@@ -44,11 +44,17 @@ def place_graph(
     names: Sequence[str],
     columns: dict[str, Any],
     units: int,
+    **how: Any,
 ) -> Preprocessing:
-    """Write the files of a model whose output k is k times the sum of its input."""
-    rows = np.arange(len(next(iter(columns.values()))))
+    """Write the files of a model whose output k is k times the sum of its input.
+
+    `how` says more of its preprocessing: encodings, windows, the rows it is fitted to.
+    """
+    rows = how.pop("rows", np.arange(len(next(iter(columns.values())))))
     is_table = "image" not in names
-    fitted = Preprocessing.fit(schema, columns, names, rows, standardize=is_table)
+    fitted = Preprocessing.fit(
+        schema, columns, names, rows, standardize=is_table, **how
+    )
     with reading() as session:
         folder = ledger / session.get_one(Model, model_id).folder
     folder.mkdir(parents=True)
