@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from itertools import cycle
 from math import prod
 from typing import Any
+
+from pydantic import ValidationError
 
 from tests.trainer.combined_values import values
 from tests.trainer.test_spec_families import REQUIRED
@@ -24,12 +25,20 @@ Draw = Callable[[Any], Any]
 TRIES = 20
 LARGEST = 1024
 """Most numbers that one layer may give."""
-RANKS: dict[int, Shape] = {3: (2, 8, 8), 2: (6, 4), 1: (12,)}
+RANKS: dict[int, Shape] = {3: (2, 8, 8), 2: (6, 8), 1: (12,)}
 """A shape for every kind of input: image, sequence, vector."""
-NEEDED: dict[str, dict[str, Any]] = {"dense": {"units": 4}} | REQUIRED
+NEEDED: dict[str, dict[str, Any]] = REQUIRED | {
+    "dense": {"units": 4},
+    "embedding": {"units": 8, "vocabulary_size": 40},
+    "reshape": {"shape": [-1]},
+    "multi_head_attention": {"heads": 2},
+    "transformer_block": {"heads": 2},
+}
 """Fields that a kind cannot do without inside a network."""
-GIVEN_WHOLE = {"activation"}
-"""Layers whose needed fields are no plain values."""
+GIVEN_WHOLE = {"activation", "embedding"}
+"""Layers whose needed fields are not drawn."""
+FIRST = {"embedding"}
+"""Layers that take what no other layer gives."""
 PARTS = ("activation", "initializer", "normalization")
 
 
@@ -42,19 +51,50 @@ def layers() -> dict[str, type[Spec]]:
 @cache
 def ranks(kind: str) -> tuple[int, ...]:
     """Return the ranks of input that a layer takes, the largest first."""
-    member = layers()[kind]
-    layer: Any = member.model_validate({"kind": kind} | NEEDED.get(kind, {}))
     several = 2 if kind in MERGES else 1
-    return tuple(r for r, shape in RANKS.items() if _fits(layer, [shape] * several))
+    found = []
+    for rank, shape in RANKS.items():
+        fields = {"kind": kind} | NEEDED.get(kind, {})
+        if kind == "permute":
+            fields["axes"] = list(range(1, rank + 1))
+        if _shape(layers()[kind], fields, [shape] * several):
+            found.append(rank)
+    return tuple(found)
 
 
 def _fits(layer: Any, shapes: list[Shape]) -> Shape | None:
     """Return what comes out of a layer, or None if it cannot take these shapes."""
     try:
-        shape: Shape = layer.filled(Defaults()).output_shape(shapes)
+        whole = layer.filled(Defaults())
+        shape: Shape = whole.output_shape(shapes)
+        whole.tensors(shapes)
     except Impossible:
         return None
     return shape if 0 < prod(shape) <= LARGEST else None
+
+
+def _shape(
+    member: type[Spec], fields: Mapping[str, Any], shapes: list[Shape]
+) -> Shape | None:
+    """Return what comes out of a layer with these fields, or None."""
+    try:
+        layer: Any = member.model_validate(dict(fields))
+    except ValidationError:
+        return None
+    return _fits(layer, shapes)
+
+
+def _carries(fields: Mapping[str, Any], shape: Shape) -> bool:
+    """Say whether a layer has a tail, and one that these shapes fit."""
+    member = layers()[fields["kind"]]
+    if not issubclass(member, Block):
+        return False
+    try:
+        layer: Any = member.model_validate(dict(fields)).filled(Defaults())
+        layer.tensors([shape])
+    except (Impossible, ValidationError):
+        return False
+    return layer.sums_per_output == 1 or layer.widens
 
 
 class Sketch:
@@ -63,6 +103,8 @@ class Sketch:
     def __init__(self, draw: Draw, shape: Shape) -> None:
         self.draw, self.shape = draw, shape
         self.layers: list[dict[str, Any]] = []
+        self.given: list[Shape] = []
+        """What each of the layers takes."""
 
     def add(self, kind: str, **given: Any) -> bool:
         """Append a layer with drawn fields; return whether some were found that fit."""
@@ -72,14 +114,20 @@ class Sketch:
             strategy = values(member, wanted | given)
             fields = self.draw(strategy)
             if attempt == TRIES - 1:
-                fields = {"kind": kind} | NEEDED.get(kind, {}) | given
+                fields = {"kind": kind} | self._needed(kind) | given
             shapes = [self.shape] * (2 if kind in MERGES else 1)
-            shape = _fits(member.model_validate(fields), shapes)
+            shape = _shape(member, fields, shapes)
             if shape is not None:
                 self._append(kind, fields)
                 self.shape = shape
                 return True
         return False
+
+    def _needed(self, kind: str) -> dict[str, Any]:
+        """Return fields that fit whatever the shape is."""
+        if kind == "permute":
+            return {"axes": list(range(len(self.shape), 0, -1))}
+        return NEEDED.get(kind, {})
 
     def _append(self, kind: str, fields: dict[str, Any]) -> None:
         name = f"layer{len(self.layers) + 1}"
@@ -87,8 +135,27 @@ class Sketch:
             before = self.layers[-1]["name"] if self.layers else "input"
             twin = {"kind": "activation", "name": f"{name}_twin", "activation": "tanh"}
             self.layers.append(twin | {"inputs": [before]})
+            self.given.append(self.shape)
             fields = fields | {"inputs": [before, twin["name"]]}
         self.layers.append({**fields, "name": name})
+        self.given.append(self.shape)
+
+    def give(self, part: str, member: Mapping[str, Any]) -> None:
+        """Let a layer with a tail use `member`; add one if none can."""
+        for layer, shape in zip(self.layers, self.given, strict=True):
+            if part not in layer and _carries(layer | {part: member}, shape):
+                layer[part] = member
+                return
+        size = 8 if 8 % member.get("groups", 1) == 0 else 2 * member["groups"]
+        fields = {"units": size, part: member}
+        if not _carries({"kind": "dense", **fields}, self.shape):
+            self.renew(2)
+            fields = {"filters": size, "kernel_size": 1, part: member}
+            self._append("conv1d", {"kind": "conv1d", **fields})
+            self.shape = (self.shape[0], size)
+        else:
+            self._append("dense", {"kind": "dense", **fields})
+            self.shape = (size,)
 
     def reach(self, rank: int) -> None:
         """Bring what has come out so far to a rank."""
@@ -96,13 +163,19 @@ class Sketch:
             return
         if rank == 1:
             self.add("flatten")
-            return
-        size = prod(self.shape)
-        steps = next(n for n in (6, 4, 8, 3, 2, 5, 7, size) if size % n == 0)
-        shapes = {2: (steps, size // steps), 3: (1, steps, size // steps)}
-        fields = {"kind": "reshape", "shape": list(shapes[rank])}
-        self._append("reshape", fields)
-        self.shape = shapes[rank]
+        elif rank == 2 and len(self.shape) == 3 and prod(self.shape) % 8 == 0:
+            self._reshape((prod(self.shape) // 8, 8))
+        else:
+            self.renew(rank)
+
+    def renew(self, rank: int) -> None:
+        """Bring what has come out so far to the size that every layer can take."""
+        self.add("dense", units=prod(RANKS[rank]))
+        self._reshape(RANKS[rank])
+
+    def _reshape(self, shape: Shape) -> None:
+        self._append("reshape", {"kind": "reshape", "shape": list(shape)})
+        self.shape = shape
 
 
 def network(
@@ -117,30 +190,25 @@ def network(
     """
     sketch = Sketch(draw, shape)
     for kind in sorted(kinds, key=_place):
+        if kind == "column_embedding":
+            continue  # the columns themselves ask for it
         able = ranks(kind)
         if len(sketch.shape) not in able:
             sketch.reach(max(able))
         if not sketch.add(kind):
-            sketch.reach(min(able))
+            sketch.renew(max(able))
             assert sketch.add(kind), f"{kind} does not fit {sketch.shape}"
-    wanted = {part: list(members) for part, members in parts.items()}
-    longest = max(len(members) for members in wanted.values())
-    while sum(map(_has_tail, sketch.layers)) < longest:
-        sketch.add("dense", units=5)
-    blocks = [layer for layer in sketch.layers if _has_tail(layer)]
-    for part, members in wanted.items():
-        for layer, member in zip(blocks, cycle(members), strict=False):
-            layer[part] = member
+    for part, members in parts.items():
+        for member in members:
+            sketch.give(part, member)
     return {"layers": sketch.layers}
-
-
-def _has_tail(layer: Mapping[str, Any]) -> bool:
-    return issubclass(layers()[layer["kind"]], Block)
 
 
 def _place(kind: str) -> tuple[int, int, str]:
     """Return where a kind of layer comes: images first, what lowers the rank last."""
     able = ranks(kind)
+    if kind in FIRST or not able:
+        return (-len(RANKS) - 1, 0, kind)
     rank = max(able) if len(able) < len(RANKS) else min(able)
     member = layers()[kind]
     layer = member.model_validate({"kind": kind} | NEEDED.get(kind, {}))

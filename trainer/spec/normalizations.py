@@ -88,6 +88,15 @@ class Batch(Spec):
         return of(shape[axis], eps=self.epsilon, momentum=1 - self.momentum)
 
 
+def _alone(what: str, shape: Shape) -> Impossible:
+    """Return the refusal of a normalisation over a single number."""
+    return Impossible(
+        f"{what} of {list(shape)} goes over one number, which would become 0",
+        field="normalization",
+        suggestion="none",
+    )
+
+
 class Layer(Spec):
     """Layer normalisation of each example, after Ba et al. (2016), arXiv:1607.06450.
 
@@ -102,6 +111,9 @@ class Layer(Spec):
 
     def tensors(self, shape: Shape, axis: int | None = None) -> dict[str, TensorShape]:
         """Return scale and shift."""
+        together = prod(shape) if len(shape) > 2 else _features(shape, axis)
+        if together == 1:
+            raise _alone("layer normalisation", shape)
         return _scale_and_shift(shape, axis)
 
     def build(self, shape: Shape, axis: int | None = None) -> nn.Module | None:
@@ -139,6 +151,8 @@ class Group(Spec):
     def _groups(self, features: int, shape: Shape) -> int:
         """Return how many groups there are; each holds more than one number."""
         positions = prod(shape) // features
+        if prod(shape) == 1:
+            raise _alone("group normalisation", shape)
         most = min(MOST_GROUPS, features if positions > 1 else max(features // 2, 1))
         best = max(n for n in range(1, most + 1) if features % n == 0)
         if self.groups is None:
@@ -149,7 +163,7 @@ class Group(Spec):
                 field="normalization",
                 suggestion=f"groups {best}",
             )
-        if self.groups == features and positions == 1 and features > 1:
+        if self.groups == features and positions == 1:
             raise Impossible(
                 f"{self.groups} groups of {features} features hold one number each, "
                 "and a number alone becomes 0",
