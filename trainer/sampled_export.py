@@ -45,7 +45,10 @@ TOLERANCE = 1e-4
 
 
 def export_sampled(network: Network, rows: Tensor, path: Path) -> bool:
-    """Write the graph that draws, atomically; False if the network has no dropout.
+    """Write the graph that draws, atomically; False if the network has nothing to draw.
+
+    Dropout of layers and of their inputs is drawn; that of attention's weights, which
+    is no layer, stays off.
 
     `rows` are real rows of input.
 
@@ -67,7 +70,9 @@ def export_sampled(network: Network, rows: Tensor, path: Path) -> bool:
         unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             unfinished.write_bytes(model.SerializeToString())
-            _compare(resting, unfinished, rows[:ROWS].detach().cpu().float())
+            few = rows[:ROWS].detach().cpu().float()
+            if not spreads_alike(resting, unfinished, few):
+                return False
             sync(unfinished)
             unfinished.rename(path)
             sync(path.parent)
@@ -76,8 +81,11 @@ def export_sampled(network: Network, rows: Tensor, path: Path) -> bool:
     return True
 
 
-def _compare(network: Network, path: Path, rows: Tensor) -> None:
-    """Draw on either side, and set means and spreads side by side."""
+def spreads_alike(network: Network, path: Path, rows: Tensor) -> bool:
+    """Draw on either side, and set means and spreads side by side; False: no spread.
+
+    Raises: DrawsWrong.
+    """
     many = rows.repeat_interleave(DRAWS, dim=0)
     for module in network.modules():
         if isinstance(module, _DropoutNd):
@@ -85,11 +93,11 @@ def _compare(network: Network, path: Path, rows: Tensor) -> None:
     session = _session(path)
     ours, graphs = [], []
     with torch.inference_mode():
-        for few in many.split(AT_ONCE):
+        for start in range(0, len(many), AT_ONCE):
+            few = many[start : start + AT_ONCE]
             ours.append(network(few))
-            graphs.append(
-                torch.from_numpy(session.run([OUTPUT], {INPUT: few.numpy()})[0])
-            )
+            (found,) = session.run([OUTPUT], {INPUT: few.numpy()})
+            graphs.append(torch.from_numpy(found))
     left, right = (
         torch.cat(parts).double().reshape(len(rows), DRAWS, -1)
         for parts in (ours, graphs)
@@ -102,6 +110,7 @@ def _compare(network: Network, path: Path, rows: Tensor) -> None:
         raise DrawsWrong(f"their means differ by up to {float(difference.max()):g}")
     if not spreads[0] / SPREAD <= spreads[1] <= spreads[0] * SPREAD:
         raise DrawsWrong(f"their deviations are {spreads[0]:g} and {spreads[1]:g}")
+    return spreads[0] > 0
 
 
 def _session(path: Path) -> Any:
