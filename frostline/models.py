@@ -33,19 +33,29 @@ class Models:
         return found
 
     def predict(
-        self, model: str, rows: Sequence[Any], form: str = "rows"
+        self,
+        model: str,
+        rows: Sequence[Any],
+        form: str = "rows",
+        *,
+        monte_carlo_samples: int | None = None,
     ) -> Mapping[str, Any]:
         """Return what a model says about rows in the form of its data set.
 
-        `form` says what they are: ``rows`` of a table, ``arrays`` or ``images``. A
-        model that was registered just now is waited for.
+        `form` says what they are: ``rows`` of a table, ``arrays`` or ``images``. With
+        `monte_carlo_samples` each is predicted so often with dropout left on, and the
+        answer has means and standard deviations. A model that was registered just now
+        is waited for.
         """
         path = f"{self._path(model)}/predict"
+        asked: dict[str, Any] = {form: rows}
+        if monte_carlo_samples is not None:
+            asked["monte_carlo_samples"] = monte_carlo_samples
         deadline = time.monotonic() + EXPORT_SECONDS
         while True:
             try:
                 found: Mapping[str, Any] = self._connection.json(
-                    "POST", path, json={form: rows}
+                    "POST", path, json=asked
                 )
             except Unavailable:
                 if time.monotonic() > deadline:

@@ -86,12 +86,19 @@ def predict(
         str,
         typer.Argument(help="A JSON file with a list of rows, or - for the input."),
     ] = "-",
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--monte-carlo-samples",
+            help="Predict so often with dropout left on; tell how far it spreads.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a model about rows in the form of the data set it learned from."""
     form, asked = read_rows(rows)
     with Client() as client:
-        found = client.models.predict(model, asked, form)
+        found = client.models.predict(model, asked, form, monte_carlo_samples=samples)
     if as_json:
         emit(found)
         return
@@ -151,7 +158,10 @@ def read_rows(name: str) -> tuple[str, list[Any]]:
 
 def said(prediction: Mapping[str, Any]) -> str:
     """Return a prediction in a few words."""
+    spread = prediction.get("standard_deviation")
     if prediction.get("class") is not None:
-        return f"{prediction['class']}  {prediction.get('probability') or 0:.1%}"
+        told = f"{prediction['class']}  {prediction.get('probability') or 0:.1%}"
+        return told if spread is None else f"{told} ± {spread:.1%}"
     known = {name: one for name, one in prediction.items() if one is not None}
-    return shown(known.get("value", known))
+    told = shown(known.get("value", known))
+    return told if spread is None else f"{told} ± {shown(spread)}"
