@@ -29,6 +29,11 @@ def alone(layer: dict[str, Any], shape: tuple[int, ...], seed: int = 0) -> Netwo
     return made([{"name": "layer", **layer}], shape, seed)
 
 
+def part(network: Network, name: str = "layer") -> Any:
+    """Return the module of a layer, whatever kind it is of."""
+    return network.layers[name]
+
+
 def filled_with(network: Network, value: float) -> Network:
     """Return the network with every parameter of its first layer set to a value."""
     with torch.no_grad():

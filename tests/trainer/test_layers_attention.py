@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.trainer.layers import alone, applied, made
+from tests.trainer.layers import alone, applied, made, part
 from trainer.spec.errors import InvalidSpec
 
 
@@ -28,7 +28,8 @@ def by_hand(module: Any, query: Tensor, value: Tensor, key: Tensor) -> Tensor:
             later = torch.ones_like(scores, dtype=torch.bool).triu(1)
             scores = scores.masked_fill(later, float("-inf"))
         heads.append(scores.softmax(-1) @ v[..., head])
-    return module.output(torch.cat(heads, -1))
+    outputs: Tensor = module.output(torch.cat(heads, -1))
+    return outputs
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -38,7 +39,7 @@ def test_attention_is_the_papers_formula(heads: int, key_size: Any, causal: bool
     net = alone(layer | ({"key_size": key_size} if key_size else {}), (5, 4))
     x = doubles(2, 5, 4)
 
-    expected = by_hand(net.layers["layer"], x, x, x)
+    expected = by_hand(part(net), x, x, x)
 
     torch.testing.assert_close(applied(net, x), expected)
 
@@ -60,7 +61,7 @@ def test_three_inputs_are_queries_values_and_keys():
 
     outputs = applied(net, asked, told, found)
 
-    expected = by_hand(net.layers["layer"], asked, told, found)
+    expected = by_hand(part(net), asked, told, found)
     torch.testing.assert_close(outputs, expected)
     assert net.rows[3].output_shape == (7, 4)
 
@@ -87,7 +88,7 @@ def test_a_block_equals_torchs_encoder_layer(first: bool, activation: str):
         "normalize_first": first,
     }
     net = alone(layer, (5, 4))
-    block: Any = net.layers["layer"]
+    block: Any = part(net)
     torchs = nn.TransformerEncoderLayer(
         4, 2, 7, activation=activation, batch_first=True, norm_first=first
     )
@@ -120,16 +121,16 @@ def test_positions_are_sines_and_cosines_of_falling_speed():
     slower, slowest = 2 / 10_000 ** (2 / 5), 2 / 10_000 ** (4 / 5)
     expected = [sin(2), cos(2), sin(slower), cos(slower), sin(slowest)]
     assert found.tolist() == pytest.approx(expected, abs=1e-6)
-    assert net.layers["layer"].state_dict() == {}
+    assert part(net).state_dict() == {}
 
 
 def test_learned_positions_are_drawn_from_the_seed_and_never_penalised():
     layer = {"kind": "positional_encoding", "method": "learned"}
     one, two = alone(layer, (30, 20), seed=1), alone(layer, (30, 20), seed=1)
 
-    positions = one.layers["layer"].positions
+    positions = part(one).positions
 
-    assert torch.equal(positions, two.layers["layer"].positions)
+    assert torch.equal(positions, part(two).positions)
     assert positions.std().item() == pytest.approx(0.02, rel=0.1)
     assert one.rows[0].tensors["positions"].role == "other"
 

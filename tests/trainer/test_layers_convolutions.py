@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.trainer.layers import alone, applied, filled_with
+from tests.trainer.layers import alone, applied, filled_with, part
 from trainer.spec.errors import InvalidSpec
 
 RAMP = torch.arange(1.0, 6.0, dtype=torch.float64)
@@ -75,8 +75,8 @@ def test_a_transposed_convolution_is_the_gradient_of_the_convolution(
     spread = alone({"kind": "transposed_conv2d", "filters": 2, **rest}, (3, 4, 2))
     size = spread.rows[0].output_shape
     gather = alone({"kind": "conv2d", "filters": 3, **rest}, size)
-    weight = spread.layers["layer"].weight
-    gather.layers["layer"].weight = nn.Parameter(weight.detach())
+    weight = part(spread).weight
+    part(gather).weight = nn.Parameter(weight.detach())
     x = doubles(1, *size).requires_grad_()
     outputs = applied(gather, x)
     back = doubles(*outputs.shape, seed=1)
@@ -89,7 +89,7 @@ def test_a_transposed_convolution_is_the_gradient_of_the_convolution(
 def test_a_convolution_over_steps_equals_torch_in_groups():
     layer = {"kind": "conv1d", "filters": 6, "groups": 2, "stride": 2, "dilation": 2}
     net = alone(layer | {"activation": "tanh", "normalization": "none"}, (11, 4))
-    x, module = doubles(3, 11, 4), net.layers["layer"]
+    x, module = doubles(3, 11, 4), part(net)
 
     expected = functional.conv1d(
         x.mT, module.weight, module.bias, stride=2, dilation=2, groups=2
@@ -101,7 +101,7 @@ def test_a_convolution_over_steps_equals_torch_in_groups():
 def test_a_kernel_of_one_is_the_same_dense_layer_at_every_step():
     layer = {"kind": "conv1d", "filters": 5, "kernel_size": 1, "normalization": "none"}
     net = alone(layer, (4, 3))
-    x, module = doubles(2, 4, 3), net.layers["layer"]
+    x, module = doubles(2, 4, 3), part(net)
 
     expected = functional.elu(x @ module.weight[:, :, 0].T + module.bias)
 
@@ -112,7 +112,7 @@ def test_depthwise_outputs_lie_channel_by_channel():
     layer = {"kind": "depthwise_conv2d", "depth_multiplier": 2, "kernel_size": 1}
     net = alone(layer | PLAIN, (2, 1, 1))
     factors = torch.tensor([1.0, 10.0, 100.0, 1000.0], dtype=torch.float64)
-    net.layers["layer"].weight.data = factors.reshape(4, 1, 1, 1)
+    part(net).weight.data = factors.reshape(4, 1, 1, 1)
 
     found = applied(
         net, torch.tensor([3.0, 7.0], dtype=torch.float64).reshape(1, 2, 1, 1)
@@ -126,7 +126,7 @@ def test_a_separable_convolution_is_two_convolutions(shape: Any):
     kind = f"separable_conv{len(shape) - 1}d"
     layer = {"kind": kind, "filters": 5, "depth_multiplier": 2, "stride": 2}
     net = alone(layer | {"activation": "none", "normalization": "none"}, shape)
-    module, x = net.layers["layer"], doubles(2, *shape)
+    module, x = part(net), doubles(2, *shape)
     convolve = functional.conv2d if len(shape) == 3 else functional.conv1d
     seen = x if len(shape) == 3 else x.mT
 

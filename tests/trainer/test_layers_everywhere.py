@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainer.layers import made
+from tests.trainer.layers import made, part
 from tests.trainer.trainings import (
     assert_same,
     build,
@@ -195,7 +195,7 @@ def test_layers_have_the_tensors_and_shapes_that_they_tell(shape: Any, layers: A
     values = {"input": rows(shape).double()}
 
     for row in net.rows:
-        module = net.layers[row.name]
+        module = part(net, row.name)
         told = {name: t.shape for name, t in row.tensors.items()}
         has = {name: tuple(t.shape) for name, t in module.state_dict().items()}
         values[row.name] = module(*(values[name] for name in row.inputs))
@@ -213,7 +213,8 @@ def test_the_gradient_is_that_of_the_outputs(shape: Any, layers: Any):
     def outputs(*parameters: Tensor) -> Tensor:
         names = [name for name, _ in net.named_parameters()]
         given = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(net, given, (x,))
+        found: Tensor = torch.func.functional_call(net, given, (x,))
+        return found
 
     assert torch.autograd.gradcheck(outputs, learning, fast_mode=True)
 

@@ -5,14 +5,19 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.layers import made, unpadded
+from tests.trainer.layers import made, part, unpadded
 from trainer.network import Network
 from trainer.spec.errors import InvalidSpec
 
 IDS = [3.0, 1.0, 8.0, 2.0]
 BEHIND = [*IDS, 0.0, 0.0, 0.0]
-WORDS = {"kind": "embedding", "units": 4, "vocabulary_size": 9, "initializer": "normal"}
-LAST = {"kind": "global_max_pool1d"}
+WORDS: dict[str, Any] = {
+    "kind": "embedding",
+    "units": 4,
+    "vocabulary_size": 9,
+    "initializer": "normal",
+}
+LAST: dict[str, Any] = {"kind": "global_max_pool1d"}
 
 READERS: dict[str, list[dict[str, Any]]] = {
     "simple": [{"kind": "simple_rnn", "units": 3}],
@@ -77,12 +82,13 @@ every_reader = pytest.mark.parametrize("reader", list(READERS.values()), ids=REA
 
 
 def read(network: Network, *sequences: list[float]) -> torch.Tensor:
-    return network(torch.tensor(sequences, dtype=torch.float64)).detach()
+    outputs: torch.Tensor = network(torch.tensor(sequences, dtype=torch.float64))
+    return outputs.detach()
 
 
 @every_reader
 def test_padding_behind_a_sequence_changes_nothing(reader: Any):
-    layers = [WORDS, *reader]
+    layers: list[dict[str, Any]] = [WORDS, *reader]
     long = made(layers, (7,))
     short = unpadded(long, layers, 4)
 
@@ -114,7 +120,7 @@ def test_a_sequence_of_nothing_but_padding_gives_numbers(reader: Any):
 )
 @pytest.mark.parametrize("name", ["simple", "gated", "lstm", "stacked", "mean"])
 def test_recurrent_layers_and_means_pass_over_padding_anywhere(name: str, padded: Any):
-    layers = [WORDS, *READERS[name]]
+    layers: list[dict[str, Any]] = [WORDS, *READERS[name]]
     long = made(layers, (7,))
     short = unpadded(long, layers, 4)
 
@@ -131,7 +137,11 @@ def test_sequences_of_a_batch_have_lengths_of_their_own():
 
 
 def test_a_sequence_shorter_than_the_window_is_seen_once():
-    layers = [WORDS, {"kind": "conv1d", "filters": 3, "kernel_size": 4}, LAST]
+    layers: list[dict[str, Any]] = [
+        WORDS,
+        {"kind": "conv1d", "filters": 3, "kernel_size": 4},
+        LAST,
+    ]
     long = made(layers, (7,))
     exact = unpadded(long, layers, 4)
     two = [3.0, 1.0]
@@ -142,15 +152,22 @@ def test_a_sequence_shorter_than_the_window_is_seen_once():
 
 
 def test_without_masking_id_0_is_an_id_like_the_others():
-    layers = [WORDS | {"mask_padding": False}, {"kind": "global_average_pool1d"}]
+    layers: list[dict[str, Any]] = [
+        WORDS | {"mask_padding": False},
+        {"kind": "global_average_pool1d"},
+    ]
     net = made(layers, (7,))
 
     assert net.rows[1].masks == ()
-    assert net.layers["embedding1"].weight[0].abs().sum() > 0
+    assert part(net, "embedding1").weight[0].abs().sum() > 0
 
 
 def test_the_layer_above_the_cut_still_knows_the_padding():
-    layers = [WORDS, {"kind": "dropout"}, {"kind": "lstm", "units": 3}]
+    layers: list[dict[str, Any]] = [
+        WORDS,
+        {"kind": "dropout"},
+        {"kind": "lstm", "units": 3},
+    ]
     net = made(layers, (7,))
     cut = net.cut({"embedding1"})
     x = torch.tensor([BEHIND, [1.0, 2.0, *[0.0] * 5]], dtype=torch.float64)
@@ -162,7 +179,10 @@ def test_the_layer_above_the_cut_still_knows_the_padding():
 
 
 def test_steps_of_padded_sequences_cannot_be_joined():
-    join = {"kind": "concatenate", "inputs": ["embedding1", "embedding1"]}
+    join: dict[str, Any] = {
+        "kind": "concatenate",
+        "inputs": ["embedding1", "embedding1"],
+    }
 
     with pytest.raises(InvalidSpec, match="cannot join the steps of padded"):
         made([WORDS, join | {"axis": "steps"}, LAST], (7,))

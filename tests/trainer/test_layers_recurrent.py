@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.trainer.layers import alone, applied
+from tests.trainer.layers import alone, applied, part
 from trainer.spec.errors import InvalidSpec
+from trainer.spec.initializers import GlorotUniform
 
 KINDS = ["simple_rnn", "gru", "lstm"]
 
@@ -21,7 +22,7 @@ def shaken(net: Any) -> Any:
     """Give every parameter of the layer a value, biases too."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for parameter in net.layers["layer"].parameters():
+        for parameter in part(net).parameters():
             parameter.normal_(0, 0.5, generator=generator)
     return net
 
@@ -52,9 +53,9 @@ STEPS = {"simple_rnn": _simple, "gru": _gated, "lstm": _lstm}
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_step_is_that_of_the_paper(kind: str):
     net = shaken(alone({"kind": kind, "units": 3, "return_sequences": True}, (5, 2)))
-    part = net.layers["layer"].forwards
+    own = part(net).forwards
     names = {"ih": "weight_ih", "hh": "weight_hh", "bi": "bias_ih", "bh": "bias_hh"}
-    w = {short: getattr(part, f"{name}_l0") for short, name in names.items()}
+    w = {short: getattr(own, f"{name}_l0") for short, name in names.items()}
     x = doubles(5, 2)
     h = c = torch.zeros(3, dtype=torch.float64)
 
@@ -73,7 +74,7 @@ def test_both_directions_equal_torch(kind: str, of: Any, sequences: bool):
     given = {"kind": kind, "units": 3, "bidirectional": True}
     net = shaken(alone(given | {"return_sequences": sequences}, (5, 2)))
     torchs = of(2, 3, batch_first=True, bidirectional=True).double()
-    module = net.layers["layer"]
+    module = part(net)
     torchs.load_state_dict(
         module.forwards.state_dict()
         | {f"{n}_reverse": t for n, t in module.backwards.state_dict().items()}
@@ -88,16 +89,16 @@ def test_both_directions_equal_torch(kind: str, of: Any, sequences: bool):
 
 def test_an_lstm_starts_with_an_open_forget_gate_and_no_other_bias():
     net = alone({"kind": "lstm", "units": 3}, (5, 2))
-    part = net.layers["layer"].forwards
+    own = part(net).forwards
 
-    assert part.bias_ih_l0.tolist() == [0] * 3 + [1] * 3 + [0] * 6
-    assert part.bias_hh_l0.tolist() == [0] * 12
+    assert own.bias_ih_l0.tolist() == [0] * 3 + [1] * 3 + [0] * 6
+    assert own.bias_hh_l0.tolist() == [0] * 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_from_state_to_state_start_orthogonal(kind: str):
     net = alone({"kind": kind, "units": 4}, (5, 2))
-    weight = net.layers["layer"].forwards.weight_hh_l0
+    weight = part(net).forwards.weight_hh_l0
 
     products = weight.T @ weight
 
@@ -113,12 +114,12 @@ def test_the_networks_recipe_does_not_reach_recurrent_layers():
         "forwards.bias_ih_l0",
         "forwards.bias_hh_l0",
     ]
-    assert net.spec.layers[0].initializer.kind == "glorot_uniform"
+    assert getattr(net.spec.layers[0], "initializer", None) == GlorotUniform()
 
 
 def test_dropout_takes_a_feature_from_all_steps_and_nothing_when_evaluating():
     net = alone({"kind": "lstm", "units": 3, "dropout": 0.5}, (6, 40))
-    drop = net.layers["layer"].drop
+    drop = part(net).drop
     x = torch.ones(8, 6, 40)
 
     resting, working = drop(x), drop.train()(x)
@@ -130,7 +131,7 @@ def test_dropout_takes_a_feature_from_all_steps_and_nothing_when_evaluating():
 
 def test_a_frozen_recurrent_layer_passes_gradients_down():
     net = alone({"kind": "lstm", "units": 3}, (5, 2))
-    layer = net.layers["layer"].eval().requires_grad_(requires_grad=False)
+    layer = part(net).eval().requires_grad_(requires_grad=False)
     x = doubles(4, 5, 2).requires_grad_()
 
     layer(x).sum().backward()
@@ -141,7 +142,7 @@ def test_a_frozen_recurrent_layer_passes_gradients_down():
 
 def test_an_embedding_looks_up_and_keeps_padding_at_zero():
     net = alone({"kind": "embedding", "units": 3, "vocabulary_size": 5}, (4,))
-    table = net.layers["layer"].weight
+    table = part(net).weight
     ids = torch.tensor([[2.0, 0.0, 4.0, 99.0]], dtype=torch.float64)
 
     found = applied(net, ids)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainer.layers import alone, applied, made
+from tests.trainer.layers import alone, applied, made, part
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.layers import Layer
@@ -74,7 +74,7 @@ def test_numbers_come_out_where_they_should(layer: Any, x: Tensor, expected: Any
 
 
 def merged(kind: str, shape: tuple[int, ...], **fields: Any) -> Any:
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"kind": "activation", "activation": "linear", "name": "one"},
         {"kind": kind, "name": "layer", "inputs": ["input", "one"], **fields},
     ]
@@ -128,7 +128,7 @@ def test_noise_is_for_training_alone_and_keeps_the_mean(kind: str):
     x = torch.ones(20, 50, 40)
     torch.manual_seed(1)
 
-    resting, working = applied(net, x), net.layers["layer"].train()(x)
+    resting, working = applied(net, x), part(net).train()(x)
 
     assert torch.equal(resting, x)
     assert not torch.equal(working, x)
@@ -138,7 +138,7 @@ def test_noise_is_for_training_alone_and_keeps_the_mean(kind: str):
 
 @every_noise
 def test_a_noise_below_every_frozen_layer_keeps_the_cut_at_the_input(kind: str):
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"kind": kind, "name": "layer"},
         {"kind": "conv1d", "name": "seen", "filters": 3},
     ]
@@ -153,7 +153,7 @@ def test_alpha_dropout_keeps_mean_and_variance_of_standard_inputs():
     torch.manual_seed(1)
     x = torch.randn(5000, 100)
 
-    found = net.layers["layer"].train()(x)
+    found = part(net).train()(x)
 
     assert found.mean().item() == pytest.approx(0, abs=0.01)
     assert found.std().item() == pytest.approx(1, abs=0.01)
@@ -163,7 +163,7 @@ def test_gaussian_dropout_has_the_variance_of_dropout():
     net = alone({"kind": "gaussian_dropout", "rate": 0.2}, (100,))
     torch.manual_seed(1)
 
-    found = net.layers["layer"].train()(torch.ones(5000, 100))
+    found = part(net).train()(torch.ones(5000, 100))
 
     assert found.std().item() == pytest.approx(sqrt(0.2 / 0.8), rel=0.01)
 
@@ -173,7 +173,7 @@ def test_spatial_dropout_takes_whole_channels(shape: Any):
     net = alone({"kind": "spatial_dropout"}, shape)
     torch.manual_seed(1)
 
-    found = net.layers["layer"].train()(torch.ones(4, *shape))
+    found = part(net).train()(torch.ones(4, *shape))
 
     across = (1,) if len(shape) == 2 else (2, 3)
     assert torch.equal(found.amin(across), found.amax(across))
@@ -216,5 +216,5 @@ def test_a_layer_may_have_any_name(name: str):
     net.train()
 
     assert net(torch.zeros(2, 2, dtype=torch.float64)).shape == (2, 3)
-    assert net.layers[name].training
+    assert part(net, name).training
     assert f"layers.{name}.weight" in net.state_dict()
