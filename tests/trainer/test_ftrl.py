@@ -70,13 +70,21 @@ def test_ftrl_makes_weights_exactly_zero() -> None:
     assert ftrl([0.0], [0.1], 2, l1=0.1) == pytest.approx([-0.3 / sqrt(0.12)])
 
 
-@pytest.mark.parametrize(("keep", "expected"), [(True, [7.0]), (False, [0.0])])
+@pytest.mark.parametrize(("keep", "expected"), [(True, 7.0), (False, 0.0)])
+@pytest.mark.parametrize("role", ["weight", "vector"])
 def test_ftrl_solves_for_a_weight_that_never_had_a_gradient(
-    keep: bool, expected: list[float]
+    keep: bool, expected: float, role: str
 ) -> None:
-    found = ftrl([7.0], [0.0], 2, initial_accumulator=0, keep_initial_weights=keep)
+    weight = nn.Parameter(torch.tensor([7.0]))
+    rule = Ftrl(
+        initial_accumulator=0, l2=0.5 * (role == "vector"), keep_initial_weights=keep
+    ).build([{"params": [weight], "role": role}])
+    weight.grad = torch.zeros(1)
 
-    assert found == expected
+    rule.step()
+    rule.step()
+
+    assert weight.item() == expected
 
 
 def test_ftrl_keeps_its_weights_when_the_rate_changes() -> None:

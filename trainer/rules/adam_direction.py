@@ -30,8 +30,7 @@ def adam_direction(
         memory[STEP] += 1
     means, squares = learning.remembered(MEAN), learning.remembered(SQUARE)
     gradients, (beta1, beta2) = learning.gradients, betas
-    torch._foreach_mul_(means, beta1)
-    torch._foreach_add_(means, gradients, alpha=1 - beta1)
+    torch._foreach_lerp_(means, gradients, 1 - beta1)
     torch._foreach_mul_(squares, beta2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
     steps = [memory[STEP] for memory in learning.memories]

@@ -14,8 +14,6 @@ from torch.optim import Optimizer
 from trainer.rules.learners import learners
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
     from torch.optim.optimizer import ParamsT
 
@@ -66,6 +64,35 @@ class Ftrl(Optimizer):
         vector = group.get("role") == "vector"
         l1, l2, beta = (0.0, 0.0, 0.0) if vector else (self.l1, self.l2, self.beta)
         rate = group["lr"]
+        self._begin(learning, rate)
+        weights, sums = learning.parameters, learning.remembered(ACCUMULATOR)
+        linear = learning.remembered(LINEAR)
+        before = [1 / m[RATE] if m[RATE] else 0.0 for m in learning.memories]
+        now = [1 / rate] * len(before)
+        old = torch._foreach_pow(sums, -self.power)
+        torch._foreach_addcmul_(sums, learning.gradients, learning.gradients)
+        new = torch._foreach_pow(sums, -self.power)
+        # z += g - σ w, where σ = (β + new) / α' - (β + old) / α
+        torch._foreach_add_(linear, learning.gradients)
+        torch._foreach_addcmul_(linear, old, weights, before)
+        torch._foreach_addcmul_(linear, new, weights, [-one for one in now])
+        if beta and before != now:
+            moved = [beta * (a - b) for a, b in zip(before, now, strict=True)]
+            torch._foreach_add_(linear, torch._foreach_mul(weights, moved))
+        torch._foreach_mul_(new, now)
+        torch._foreach_add_(new, beta / rate + 2 * l2)
+        divides_by_0 = not (l2 or beta or self.initial_accumulator)
+        kept = [weight.clone() for weight in weights] if divides_by_0 else []
+        _solve(weights, linear, list(new), l1)
+        for weight, start, inverse in zip(weights, kept, new, strict=False):
+            # what never had a gradient has the solution 0 / 0
+            start.mul_(bool(self.keep_initial_weights))
+            weight.copy_(torch.where(inverse == 0, start, weight))
+        for memory in learning.memories:
+            memory[RATE] = rate
+
+    def _begin(self, learning: Learners, rate: float) -> None:
+        """Make the memory of parameters that have none yet."""
         for parameter, memory in zip(
             learning.parameters, learning.memories, strict=True
         ):
@@ -74,40 +101,17 @@ class Ftrl(Optimizer):
                 memory[ACCUMULATOR] = torch.full_like(parameter, start)
                 memory[LINEAR] = torch.zeros_like(parameter)
                 memory[RATE] = 0.0 if self.keep_initial_weights else rate
-        weights, gradients = learning.parameters, learning.gradients
-        sums, linear = learning.remembered(ACCUMULATOR), learning.remembered(LINEAR)
-        before = [1 / m[RATE] if m[RATE] else 0.0 for m in learning.memories]
-        sigmas = self._inverses(sums, beta, before)
-        torch._foreach_addcmul_(sums, gradients, gradients)
-        inverses = self._inverses(sums, beta, [1 / rate] * len(sums))
-        torch._foreach_sub_(sigmas, inverses)  # the negative of σ
-        torch._foreach_add_(linear, gradients)
-        torch._foreach_addcmul_(linear, sigmas, weights)
-        torch._foreach_add_(inverses, 2 * l2)
-        solved = torch._foreach_clamp_max(linear, l1)
-        torch._foreach_clamp_min_(solved, -l1)
-        torch._foreach_sub_(solved, linear)
-        torch._foreach_div_(solved, inverses)
-        if not (l2 or beta or self.initial_accumulator):
-            self._leave_untouched(solved, inverses, weights)
-        torch._foreach_copy_(weights, solved)
-        for memory in learning.memories:
-            memory[RATE] = rate
 
-    def _inverses(
-        self, sums: list[Tensor], beta: float, per_rate: list[float]
-    ) -> list[Tensor]:
-        """Return 1 / η = (β + n^-p) / α for each parameter, as new tensors."""
-        powers = torch._foreach_pow(sums, -self.power)
-        torch._foreach_add_(powers, beta)
-        torch._foreach_mul_(powers, per_rate)
-        return list(powers)
 
-    def _leave_untouched(
-        self, solved: Sequence[Tensor], inverses: list[Tensor], weights: list[Tensor]
-    ) -> None:
-        """Write the solution for what never had a gradient, 0 / 0: 0, or no change."""
-        keep = self.keep_initial_weights
-        for solution, inverse, weight in zip(solved, inverses, weights, strict=True):
-            kept = weight if keep else torch.zeros_like(weight)
-            solution.copy_(torch.where(inverse == 0, kept, solution))
+def _solve(
+    weights: list[Tensor], linear: list[Tensor], inverses: list[Tensor], l1: float
+) -> None:
+    """Write (sign(z) l1 - z) / inverse, or 0 where |z| ≤ l1, into the weights."""
+    torch._foreach_copy_(weights, linear)
+    if l1:
+        torch._foreach_clamp_max_(weights, l1)
+        torch._foreach_clamp_min_(weights, -l1)
+        torch._foreach_sub_(weights, linear)
+    else:
+        torch._foreach_neg_(weights)
+    torch._foreach_div_(weights, inverses)
