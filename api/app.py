@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import (
+    advice,
     dashboard,
     datasets,
     documentation,
@@ -21,6 +22,7 @@ from api import (
     job_history,
     jobs,
     limits,
+    model_imports,
     models,
     predict,
     refusals,
@@ -32,6 +34,7 @@ from api.deps import authorized
 from api.gate import Gate
 from api.hints import Hints
 from api.inference import Inference
+from api.model_import_form import ImportBody, ImportUri
 from api.model_views import AliasTarget, ModelPatch
 from api.predict import Asked
 from api.problems import problems
@@ -40,13 +43,14 @@ from api.settings import settings as settings_of_process
 from api.tail import Tail
 from api.telemetry import Telemetry
 from catalog.session import dispose
+from trainer.spec.advice.wishes import AdviceRequest
 from trainer.spec.job import JobSpec
 from worker.sweep import sweep_forever
 
 SUMMARY = "A training service whose catalogued layers any later job can reuse, frozen."
 BODIES = (
-    *(JobSpec, MergePatch, ModelPatch, AliasTarget, Asked),
-    *(BuiltinForm, UploadBody),
+    *(JobSpec, AdviceRequest, MergePatch, ModelPatch, AliasTarget, Asked),
+    *(BuiltinForm, UploadBody, ImportBody, ImportUri),
 )
 """Shapes of bodies that are decoded here, not by FastAPI."""
 
@@ -105,9 +109,11 @@ def _resources() -> APIRouter:
         job_actions.router,
         job_history.router,
         events.router,
+        model_imports.router,
         models.router,
         predict.router,
         techniques.router,
+        advice.router,
         limits.router,
         health.router,
     ):

@@ -6,6 +6,7 @@
 >>> client.close()
 """
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from frostline.connection import Connection
 from frostline.datasets import Datasets
 from frostline.jobs import Jobs
 from frostline.models import Models
+from frostline.paths import wanted
 from frostline.settings import settings
 
 
@@ -34,6 +36,18 @@ class Client:
     def techniques(self) -> Any:
         """Return every technique a spec may name, each with its fields."""
         return self._connection.json("GET", "/v1/techniques")
+
+    def advise(self, dataset: str, *wishes: str, **more: Any) -> Mapping[str, Any]:
+        """Return a spec that fits a data set and wishes, with the reasons for it.
+
+        `more` may hold ``target``, ``name``, ``time_budget_seconds``, ``device`` and
+        ``windows``.
+        """
+        asked = wanted(dataset=dataset, wishes=list(wishes), **more)
+        found: Mapping[str, Any] = self._connection.json(
+            "POST", "/v1/advice", json=asked
+        )
+        return found
 
     def limits(self) -> Any:
         """Return what this server refuses at submit."""

@@ -17,6 +17,7 @@ PROMISED = """
 GET /healthz
 GET /metrics
 GET /readyz
+POST /v1/advice
 GET /v1/datasets
 POST /v1/datasets
 DELETE /v1/datasets/{dataset}

@@ -88,7 +88,7 @@ POINTS = of_rows(
 PHOTOS = of_rows(
     30_000,
     Column(name="image", kind="image", shape=(96, 96, 3)),
-    integers("label", dict.fromkeys(range(200), 150)),
+    categories("label", {f"kind {n}": 150 for n in range(200)}),
     target="label",
 )
 STAMPS = of_rows(

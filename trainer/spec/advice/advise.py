@@ -15,7 +15,7 @@ from trainer.spec.data import DatasetRef
 from trainer.spec.errors import InvalidSpec, Problem
 from trainer.spec.features import inputs_of
 from trainer.spec.job import JobSpec
-from trainer.spec.resolve import Resolution, resolve
+from trainer.spec.resolve import Limits, Resolution, resolve
 from trainer.spec.schema import Schema
 
 EPOCHS = 100
@@ -41,7 +41,9 @@ class Advice:
     """What the spec comes to."""
 
 
-def advise(request: AdviceRequest, schema: Schema) -> Advice:
+def advise(
+    request: AdviceRequest, schema: Schema, limits: Limits | None = None
+) -> Advice:
     """Return the spec that fits the data set and the wishes, each choice with why.
 
     Raises:
@@ -50,12 +52,12 @@ def advise(request: AdviceRequest, schema: Schema) -> Advice:
     """
     try:
         case = _case(request, schema)
-        draft, resolution = _drafted(case)
+        draft, resolution = _drafted(case, limits)
         if request.time_budget_seconds is not None:
             seconds = resolution.estimate.seconds_per_epoch
             planned = SPARE * request.time_budget_seconds
             epochs = max(1, min(EPOCHS, int(planned / seconds)))
-            draft, resolution = _drafted(replace(case, epochs=epochs))
+            draft, resolution = _drafted(replace(case, epochs=epochs), limits)
             case = replace(case, epochs=epochs)
             draft.warnings += _late(seconds, request.time_budget_seconds)
     except InvalidSpec as error:
@@ -82,7 +84,7 @@ def _case(request: AdviceRequest, schema: Schema) -> Case:
     return Case(request, schema, reference, answer, inputs)
 
 
-def _drafted(case: Case) -> tuple[Draft, Resolution]:
+def _drafted(case: Case, limits: Limits | None) -> tuple[Draft, Resolution]:
     """Let every rule speak; return the draft and what it comes to."""
     target = case.answer.target
     dataset: dict[str, Any] = {"id": case.request.dataset}
@@ -96,7 +98,7 @@ def _drafted(case: Case) -> tuple[Draft, Resolution]:
     draft = Draft({"name": name, "dataset": dataset, "network": {}, "training": {}})
     draft.apply(NETWORKS, case)
     draft.apply(RULES, replace(case, layers=_kinds(draft)))
-    return draft, resolve(JobSpec.model_validate(draft.spec), case.schema, {})
+    return draft, resolve(JobSpec.model_validate(draft.spec), case.schema, {}, limits)
 
 
 def _kinds(draft: Draft) -> tuple[str, ...]:
