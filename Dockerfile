@@ -23,7 +23,7 @@ COPY pyproject.toml README.md LICENSE ./
 
 
 FROM ground AS api
-RUN pip install --editable ".[api]"
+RUN pip install --editable ".[api,import]"
 COPY alembic.ini ./
 COPY api api
 COPY catalog catalog

@@ -4,16 +4,14 @@ The body of an upload is streamed to the disk; a child process reads it (see
 `catalog.ingest`) while a thread waits. Nothing a person sent is parsed here.
 """
 
-import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, FastAPI, Path, Query, Request
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -28,6 +26,7 @@ from api.multipart import receive
 from api.paging import Cursor, Limit, Word
 from api.problems import Fault, problems
 from api.settings import Settings
+from api.upload_turns import Turns, carried_out, turns_of
 from catalog import datasets
 from catalog.ingest import child
 from catalog.ingest.errors import SenderGone
@@ -42,10 +41,6 @@ FOUND = problems(404, 422, 503)
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
 PREVIEW_ROWS = 100
-CHILDREN = 2
-"""Uploads that are read at the same time; others wait their turn."""
-WRITERS = 8
-"""Threads that write blocks of uploads to the disk."""
 BUILTIN = re.compile(r"sklearn:([A-Za-z0-9_]{1,50})")
 BODY = {
     "required": True,
@@ -71,7 +66,7 @@ async def add_dataset(request: Request, limits: Limits) -> Any:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type not in {MULTIPART, JSON}:
         raise UnknownMediaType(media_type, (MULTIPART, JSON))
-    turns = _turns(request.app)
+    turns = turns_of(request.app)
     stage = datasets.staging()
     folder = await to_thread.run_sync(stage.__enter__)
     try:
@@ -79,7 +74,8 @@ async def add_dataset(request: Request, limits: Limits) -> Any:
             name, order = await _uploaded(request, folder, limits, turns)
         else:
             name, order = await _named(request, limits)
-        row = await _ingested(request, partial(_ingest, name, order, folder), turns)
+        ingest = partial(_ingest, name, order, folder)
+        row = await carried_out(request, ingest, turns)
     finally:
         # In a thread of its own: files of gigabytes take a while to go.
         await to_thread.run_sync(stage.__exit__, None, None, None)
@@ -135,24 +131,8 @@ def remove_dataset(
     return Response(status_code=204)
 
 
-class _Turns:
-    """How many uploads of an application may do something at the same time."""
-
-    def __init__(self) -> None:
-        self.writers = CapacityLimiter(WRITERS)
-        self.children = CapacityLimiter(CHILDREN)
-
-
-def _turns(app: FastAPI) -> _Turns:
-    """Return the application's turns, made in its event loop at the first upload."""
-    if not hasattr(app.state, "upload_turns"):
-        app.state.upload_turns = _Turns()
-    turns: _Turns = app.state.upload_turns
-    return turns
-
-
 async def _uploaded(
-    request: Request, folder: FilePath, limits: Settings, turns: _Turns
+    request: Request, folder: FilePath, limits: Settings, turns: Turns
 ) -> tuple[str, Order]:
     """Store the files of a form; return the name and what the child is to do."""
     received = await receive(
@@ -166,7 +146,7 @@ async def _uploaded(
             detail="the form has no part `file`; send the files as parts of that name",
         )
         raise InvalidInput([fault])
-    name = form.name or _name_of(received.files[0].name)
+    name = form.name or name_of(received.files[0].name)
     return name, _order(limits, files=tuple(received.files), options=options_of(form))
 
 
@@ -209,27 +189,7 @@ def _ingest(
     return datasets.publish(name, folder, answer)
 
 
-async def _ingested(
-    request: Request, ingest: Callable[[threading.Event], Dataset], turns: _Turns
-) -> Dataset:
-    """Wait for the child; end it when the client goes away."""
-    gone = threading.Event()
-    watch = asyncio.create_task(_watched(request.receive, gone))
-    try:
-        return await to_thread.run_sync(ingest, gone, limiter=turns.children)
-    finally:
-        watch.cancel()
-
-
-async def _watched(
-    receive_next: Callable[[], Awaitable[Any]], gone: threading.Event
-) -> None:
-    while (await receive_next())["type"] != "http.disconnect":
-        pass
-    gone.set()
-
-
-def _name_of(file: str) -> str:
+def name_of(file: str) -> str:
     """Return a name made of a file's: titanic of titanic.csv."""
     stem = file.lstrip(".").partition(".")[0]
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100]

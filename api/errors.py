@@ -145,6 +145,8 @@ STATUSES: dict[type[Exception], int] = {
     catalog_errors.DatabaseUnavailable: 503,
     upload_errors.Refused: 422,
     upload_errors.TooLarge: 413,
+    upload_errors.ImportRefused: 422,
+    upload_errors.ImportTooLarge: 413,
     upload_errors.OutOfSpace: 507,
     upload_errors.ReaderCrashed: 422,
     upload_errors.SenderGone: 400,

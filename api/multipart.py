@@ -40,9 +40,15 @@ class Received:
 
 
 async def receive(
-    request: Request, folder: Path, most_bytes: int, turns: CapacityLimiter
+    request: Request,
+    folder: Path,
+    most_bytes: int,
+    turns: CapacityLimiter,
+    documents: frozenset[str] = frozenset(),
 ) -> Received:
     """Store the file parts of a body in `folder`; return them and the fields.
+
+    The fields named in `documents` may come as files: what is in them is the field.
 
     Raises:
         BodyTooLarge: the body is larger than `most_bytes`.
@@ -52,7 +58,8 @@ async def receive(
     declared = int(request.headers.get("content-length", "0") or 0)
     if declared > most_bytes + DRAINED_BYTES:
         raise BodyTooLarge(most_bytes, close=True)
-    reader = Reader(request.headers.get("content-type", ""), folder)
+    content_type = request.headers.get("content-type", "")
+    reader = Reader(content_type, folder, documents)
     waiting, size = bytearray(), 0
     try:
         async for chunk in request.stream():
@@ -78,7 +85,12 @@ async def receive(
 class Reader:
     """Takes a multipart body block by block."""
 
-    def __init__(self, content_type: str, folder: Path) -> None:
+    def __init__(
+        self,
+        content_type: str,
+        folder: Path,
+        documents: frozenset[str] = frozenset(),
+    ) -> None:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
@@ -87,6 +99,7 @@ class Reader:
                 code="invalid_multipart",
             )
         self.folder, self.received = folder, Received()
+        self._documents = documents
         self._ended = False
         self._parts = 0
         self._part = _Part()
@@ -161,7 +174,7 @@ class Reader:
         if part.name == "file":
             part.stored = str(len(self.received.files))
             part.file = (self.folder / part.stored).open("wb")
-        elif part.filename is not None:
+        elif part.filename is not None and part.name not in self._documents:
             raise InvalidInput(
                 [
                     Fault(

@@ -13,7 +13,7 @@ from starlette.routing import compile_path
 from api.errors import STATUSES, ApiError, status_of
 from api.problems import Fault, answer, request_id_of
 from catalog.errors import CatalogError, Conflict, DatabaseUnavailable
-from catalog.ingest.errors import Refused
+from catalog.ingest.errors import ImportRefused, Refused
 from catalog.ingest.order import Complaint
 from trainer.spec.errors import InvalidSpec, Problem, pointer
 
@@ -56,6 +56,8 @@ def _catalog_error(request: Request, error: Exception) -> Response:
     faults = []
     if isinstance(error, Conflict) and error.status is not None:
         faults = [Fault(pointer="/status", code=error.status, detail=str(error))]
+    if isinstance(error, ImportRefused):
+        faults = [Fault(**problem.model_dump()) for problem in error.problems]
     if isinstance(error, Refused):
         faults = [_upload_fault(complaint) for complaint in error.complaints]
     return answer(request, status_of(error), error.code, str(error), errors=faults)

@@ -37,3 +37,8 @@ def log(job_id: str, number: int) -> str:
 def model(job_id: str, number: int) -> str:
     """Return the folder of the model that an attempt makes."""
     return f"models/{job_id}-a{number}"
+
+
+def imported(token: str) -> str:
+    """Return the folder of a model that came from elsewhere."""
+    return f"models/imported-{token}"

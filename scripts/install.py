@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-EXTRAS = {"run": "api,worker,standalone", "dev": "api,worker,standalone,dev"}
+RUN = "api,import,worker,standalone"
+EXTRAS = {"run": RUN, "dev": f"{RUN},dev"}
 NEWS_SECONDS = 10
 NEWS = re.compile(r"\s*(Collecting|Downloading|Installing|Preparing|Building) ")
 """What pip says and a person wants to know."""

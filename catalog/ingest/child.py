@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -16,13 +17,23 @@ from catalog.ingest.errors import (
     TooLarge,
     too_large,
 )
-from catalog.ingest.order import OUT_OF_SPACE, Answer, Limits, Order
+from catalog.ingest.order import OUT_OF_SPACE, Answer, Order
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FIRST_WAIT, LONGEST_WAIT = 0.005, 0.05
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a child may cost, and what to do where that is too little."""
+
+    seconds: float
+    memory_bytes: int
+    if_slow: str = "send fewer rows"
+    if_large: str = "send it in smaller pieces, or as CSV, which is read row by row"
 
 
 def ingest(order: Order, folder: Path, gone: Event) -> Answer:
@@ -34,11 +45,25 @@ def ingest(order: Order, folder: Path, gone: Event) -> Answer:
         OutOfSpace: the disk is full.
         ReaderCrashed: the child ended without an answer.
     """
-    (folder / "order.json").write_text(order.model_dump_json())
+    bounds = Bounds(order.limits.seconds, order.limits.memory_bytes)
+    answer = run("catalog.ingest", order.model_dump_json(), folder, bounds, gone)
+    return _judged(Answer.model_validate_json(answer))
+
+
+def run(module: str, order: str, folder: Path, bounds: Bounds, gone: Event) -> bytes:
+    """Have a module carry out an order in `folder`, as a child; return its answer.
+
+    Raises:
+        TooLarge: it takes too much.
+        SenderGone: `gone` was set meanwhile.
+        OutOfSpace: the disk is full.
+        ReaderCrashed: the child ended without an answer.
+    """
+    (folder / "order.json").write_text(order)
     errors = folder / "stderr.txt"
     with errors.open("wb") as stderr:
         child = subprocess.Popen(
-            [sys.executable, "-m", "catalog.ingest", str(folder), str(os.getpid())],
+            [sys.executable, "-m", module, str(folder), str(os.getpid())],
             cwd=ROOT,
             env=_environment(folder),
             stdin=subprocess.DEVNULL,
@@ -46,7 +71,7 @@ def ingest(order: Order, folder: Path, gone: Event) -> Answer:
             stderr=stderr,
         )
     try:
-        _watch(child, order.limits, gone)
+        _watch(child, bounds, gone)
     finally:
         if child.poll() is None:
             child.kill()
@@ -56,12 +81,12 @@ def ingest(order: Order, folder: Path, gone: Event) -> Answer:
     answer = folder / "answer.json"
     if child.returncode != 0 or not answer.exists():
         raise _crash(child.returncode, errors)
-    return _judged(Answer.model_validate_json(answer.read_bytes()))
+    return answer.read_bytes()
 
 
-def _watch(child: subprocess.Popen[bytes], limits: Limits, gone: Event) -> None:
+def _watch(child: subprocess.Popen[bytes], bounds: Bounds, gone: Event) -> None:
     """Wait for the end, unless a bound is crossed or nobody waits any more."""
-    deadline = time.monotonic() + limits.seconds
+    deadline = time.monotonic() + bounds.seconds
     wait = FIRST_WAIT
     while True:
         try:
@@ -74,15 +99,15 @@ def _watch(child: subprocess.Popen[bytes], limits: Limits, gone: Event) -> None:
         if time.monotonic() > deadline:
             raise too_large(
                 "too_slow",
-                f"reading the upload takes longer than {limits.seconds:g} seconds",
-                "send fewer rows",
+                f"reading the upload takes longer than {bounds.seconds:g} seconds",
+                bounds.if_slow,
             )
-        if _private_bytes(child.pid) > limits.memory_bytes:
+        if _private_bytes(child.pid) > bounds.memory_bytes:
             raise too_large(
                 "too_much_memory",
                 "reading the upload takes more memory than "
-                f"{limits.memory_bytes:,} bytes",
-                "send it in smaller pieces, or as CSV, which is read row by row",
+                f"{bounds.memory_bytes:,} bytes",
+                bounds.if_large,
             )
 
 

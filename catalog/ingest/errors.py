@@ -4,6 +4,8 @@ CatalogError
 └── UploadFailed
     ├── Refused          the upload is not what it must be; complaints say why
     │   └── TooLarge     it takes more memory, time or space than one upload may
+    ├── ImportRefused    a foreign model is not what it must be; problems say why
+    │   └── ImportTooLarge   it takes more memory, time or space than one model may
     ├── OutOfSpace       the disk is full
     ├── ReaderCrashed    the child ended without an answer
     └── SenderGone       nobody waits for the answer any more
@@ -13,6 +15,7 @@ import errno
 
 from catalog.errors import CatalogError
 from catalog.ingest.order import Complaint
+from trainer.spec.imports import ImportProblem
 
 
 class UploadFailed(CatalogError):
@@ -37,6 +40,24 @@ class TooLarge(Refused):
     """The upload takes more memory, time or space than one upload may."""
 
     code = "upload_too_large"
+
+
+class ImportRefused(UploadFailed):
+    """A foreign model is not what it must be."""
+
+    code = "invalid_import"
+
+    def __init__(self, *problems: ImportProblem) -> None:
+        first, rest = problems[0], len(problems) - 1
+        more = f", and {rest} more" if rest else ""
+        super().__init__(f"{first.pointer}: {first.detail}{more}")
+        self.problems = problems
+
+
+class ImportTooLarge(ImportRefused):
+    """A foreign model takes more memory, time or space than one may."""
+
+    code = "import_too_large"
 
 
 class OutOfSpace(UploadFailed):
