@@ -99,7 +99,10 @@ def register(
     session.add_all(_layer(model.id, n, layer) for n, layer in enumerate(layers))
     sources = dict.fromkeys(registration.sources)
     session.add_all(ModelSource(model_id=model.id, source_id=s) for s in sources)
-    _point(session, name, LATEST, model.id)
+    schedule = (description.get("training") or {}).get("schedule") or {}
+    untrained = schedule.get("kind") == "range_test"  # it gives the network back
+    if not untrained or _aliased(session, name, LATEST) is None:
+        _point(session, name, LATEST, model.id)
     if _beats(model, _aliased(session, name, BEST)):
         _point(session, name, BEST, model.id)
     session.flush()

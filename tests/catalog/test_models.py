@@ -97,6 +97,17 @@ def test_best_stays_with_the_best_value(
     assert version("digits@latest") == version("digits") == 2
 
 
+def test_the_network_of_a_range_test_is_not_the_latest(books: Books) -> None:
+    tested = {"training": {"schedule": {"kind": "range_test"}}}
+    first = add(description=tested)
+    second = add()
+
+    add(description=tested)
+
+    assert first != second
+    assert version("digits@latest") == 2
+
+
 def test_best_may_be_the_largest_value(books: Books) -> None:
     for value in (0.5, 0.9, 0.7):
         add(monitored={"name": "validation_accuracy", "value": value, "mode": "max"})
