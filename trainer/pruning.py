@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.network import Network
-    from trainer.spec.pruning import NoPruning
+    from trainer.spec.training import Training
 
 ZERO_FRACTION = "zero_fraction"
 """Name of the share of zeros among the results and in the table of layers."""
@@ -27,14 +27,9 @@ class Pruner:
     """
 
     def __init__(
-        self,
-        wish: NoPruning | Magnitude | Gradual,
-        network: Network,
-        *,
-        steps_per_epoch: int,
-        epochs: int,
+        self, recipe: Training, network: Network, steps_per_epoch: int
     ) -> None:
-        self.wish = wish
+        wish = self.wish = recipe.pruning
         self.weights = {
             f"{each.layer}.{each.name}": each.parameter
             for each in network.described()
@@ -44,7 +39,7 @@ class Pruner:
         """Name → true where the weight is held at zero."""
         self.begin = self.end = self.every = 0
         if isinstance(wish, Gradual):
-            self.begin, self.end, self.every = wish.span(steps_per_epoch, epochs)
+            self.begin, self.end, self.every = wish.span(steps_per_epoch, recipe.epochs)
 
     def follow(self, step: int) -> None:
         """Choose anew if it is time after this step, and hold what was chosen."""
@@ -66,31 +61,35 @@ class Pruner:
         """Return whether the share of zeros grows no more after this step."""
         return step >= self.end
 
-    def prune(self) -> bool:
-        """Prune trained weights, if that was asked for; return whether it was."""
-        if not isinstance(self.wish, Magnitude):
-            return False
-        if self.wish.threshold is not None:
-            limit = self.wish.threshold
+    def prune(self, wish: Magnitude) -> None:
+        """Prune trained weights."""
+        if wish.threshold is not None:
+            limit = wish.threshold
             self.masks = {n: w.abs() < limit for n, w in self._values().items()}
         else:
-            self._choose(self.wish.share(), self.wish.scope)
+            self._choose(wish.share(), wish.scope)
         self.hold()
-        return True
 
     def finish(
-        self, final: Mapping[str, float], measured: Callable[[], dict[str, float]]
+        self,
+        final: Mapping[str, float],
+        recompute: Callable[[], None],
+        measured: Callable[[], dict[str, float]],
     ) -> dict[str, float]:
         """Prune the weights that are kept, if any; return what is new in `final`.
 
-        `measured` measures the validation rows, again.
+        `recompute` lets batch normalisation measure the training rows anew, `measured`
+        measures the validation rows.
         """
         before = {
             f"{name}_before_pruning": value
             for name, value in final.items()
             if name.startswith("validation_")
         }
-        if self.prune():
+        if isinstance(self.wish, Magnitude):
+            self.prune(self.wish)
+            if self.wish.recompute_statistics:
+                recompute()
             return {**before, **measured()}
         self.hold()
         return {}

@@ -122,12 +122,7 @@ class Training:
         self.averages = Averages(
             recipe, self.moving(), self.steps_per_epoch, self._recompute
         )
-        self.pruner = Pruner(
-            recipe.pruning,
-            self.network,
-            steps_per_epoch=self.steps_per_epoch,
-            epochs=recipe.epochs,
-        )
+        self.pruner = Pruner(recipe, self.network, self.steps_per_epoch)
         self.pacing = Pacing(recipe, self.steps_per_epoch)
         self.range_test: RangeTesting | None = None
         """The learning-rate range test that this training is, if it is one."""
@@ -357,7 +352,9 @@ class Training:
             rows = self._range_tested(self.range_test)
         elif not self.stopping.bring_back(self.moving()):
             self.averages.settle()
-        self.final |= self.pruner.finish(self.final, self._validated)
+        self.final |= self.pruner.finish(
+            self.final, self._recompute, self._validated
+        )
         self.final[ZERO_FRACTION] = zero_fraction(self.network)
         if self.material.test is not None:
             found = self.measured("test", self.material.test)

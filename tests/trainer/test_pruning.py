@@ -20,6 +20,7 @@ from trainer.pruning import Pruner, zero_fraction, zero_fractions
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.lengths import Epochs
 from trainer.spec.pruning import Gradual, Magnitude, Pruning
+from trainer.spec.training import Training
 
 STEPS = 5
 """Optimizer steps in an epoch of the pictures at batch size 8, validation held back."""
@@ -31,7 +32,7 @@ def zeros(values: torch.Tensor) -> float:
 
 def pruned(wish: Any, net: Any = None) -> Any:
     net = network(DENSE) if net is None else net
-    Pruner(wish, net, steps_per_epoch=STEPS, epochs=10).prune()
+    Pruner(Training(pruning=wish), net, STEPS).prune(wish)
     return net
 
 
@@ -67,7 +68,7 @@ def test_the_schedule_counts_in_steps_and_ends_with_training(fields: Any, span: 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])
 def test_the_smallest_weights_of_each_layer_become_zero(sparsity: float):
     before = network(DENSE)
-    net = pruned(Magnitude(sparsity=sparsity))
+    net = pruned(Magnitude(sparsity=sparsity, scope="layer"))
 
     for each in net.described():
         old = before.layers[each.layer].state_dict()[each.name]
@@ -256,6 +257,22 @@ def test_pruning_after_training_is_measured_again():
     assert after == training.measured("validation", rows)["validation_loss"]
     assert training.final["test_loss"] != plain.final["test_loss"]
     assert training.final["zero_fraction"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_statistics_of_unpruned_sums_are_measured_anew_unless_told_otherwise():
+    pruning = {"kind": "magnitude", "sparsity": 0.9}
+    name = "layers.hidden1.normalization.running_var"
+    anew = trainings.build(spec(pruning=pruning), pictures()).training
+    trained(anew)
+    stale = pruning | {"recompute_statistics": False}
+    kept = trainings.build(spec(pruning=stale), pictures()).training
+    trained(kept)
+
+    trainings.assert_same(
+        {n: w for n, w in weights(anew).items() if n.endswith("weight")},
+        {n: w for n, w in weights(kept).items() if n.endswith("weight")},
+    )
+    assert not torch.equal(weights(anew)[name], weights(kept)[name])
 
 
 SPARSE = {
