@@ -27,6 +27,9 @@ EVALUATIONS = 1000
 """Evaluations that are kept; of more, every second of the older ones goes."""
 COUNTED = 3
 """Evaluations whose predictions are kept."""
+UNEQUAL = 4
+"""Rows of the largest class over those of the smallest from which on it pays to answer
+the largest even where a row is four times as likely to be of the smallest."""
 TREND = 3
 """Evaluations, at least, that make a trend."""
 
@@ -56,6 +59,12 @@ class Situation:
     """Training rows per class, for classification."""
     images: bool = False
     """Whether the input is images."""
+
+    @property
+    def unequal(self) -> bool:
+        """Return whether one class has many times the rows of another."""
+        counts = self.class_counts
+        return bool(counts) and max(counts) > UNEQUAL * max(1, min(counts))
 
     @property
     def hidden(self) -> list[Part]:

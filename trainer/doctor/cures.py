@@ -67,6 +67,15 @@ class Draft:
         found: Json = self.spec["network"].setdefault("defaults", {})
         return found
 
+    @property
+    def normalized(self) -> bool:
+        """Return whether the hidden layers normalise their sums, as changed so far."""
+        written = self.spec["network"].get("defaults", {}).get("normalization")
+        in_force = [_kind(one.normalization) for _, one in self.hidden("normalization")]
+        return bool(in_force) and (
+            written == "batch" or all(kind not in {"none", ""} for kind in in_force)
+        )
+
     def hidden(self, field: str) -> Iterator[tuple[Json, Any]]:
         """Yield each hidden layer that has a field: as written, and in force."""
         pairs = zip(
@@ -138,7 +147,12 @@ def normalize(draft: Draft) -> None:
 
 
 def standardize(draft: Draft) -> None:
-    """Give every input mean 0 and deviation 1, after LeCun et al. (1998), 4.3."""
+    """Give every input mean 0 and deviation 1, after LeCun et al. (1998), 4.3.
+
+    Not where the first layers are normalised, which does it for their sums.
+    """
+    if draft.normalized:
+        return
     first = draft.course.first[0] if draft.course.first else None
     size = None if first is None else first.input_deviation
     if size is None or SCALE[0] <= size <= SCALE[1]:
@@ -264,7 +278,7 @@ def longer(draft: Draft) -> None:
 
 def weigh_classes(draft: Draft) -> None:
     """Give every class the same weight in the loss, however rare it is."""
-    if "class_weights" in Training.model_fields:
+    if draft.course.situation.unequal and "class_weights" in Training.model_fields:
         draft.training["class_weights"] = "balanced"
 
 

@@ -6,6 +6,7 @@ Thresholds are written here with their reason; none is fitted to a set of networ
 from __future__ import annotations
 
 from itertools import pairwise
+from math import log
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ RISEN = 2.0
 chance, with outputs of ordinary size, would not do so badly."""
 NOTHING = 0.05
 """Share of the baseline explained that does not tell a network from a constant."""
+SOMETHING = 0.01
+"""The same, if more than chance: noise in the data may leave no more to explain."""
+CERTAIN = 10.0
+"""Likelihood ratio, in nats, that chance gives in less than one case of 100,000."""
 HOPE = 0.1
 """Share of the baseline that a loss on a good way will have explained at the end."""
 STEADY = 5
@@ -107,12 +112,7 @@ def _relapsed(course: Course) -> bool:
 def not_falling(course: Course) -> Sign | None:
     """See a loss that is, and will stay, that of a constant answer."""
     explained = course.explained()
-    if explained >= NOTHING or not course.evaluations:
-        return None
-    early = course.step < STEPS or len(course.evaluations) < STEADY
-    if early and not (course.ended and course.step >= FEW_STEPS):
-        return None
-    if not course.ended and _on_its_way(course):
+    if not stays(course):
         return None
     ratios = course.update_ratios()
     typical = median(ratios.values()) if ratios else AIM
@@ -135,8 +135,33 @@ def not_falling(course: Course) -> Sign | None:
             "learning_rate": rate,
         },
         tuple(cure for _, cure in held.values())
-        or (more if cure == "rebuild" else (cure,)),
+        or (("weigh_classes", *more) if cure == "rebuild" else (cure,)),
     )
+
+
+def stays(course: Course) -> bool:
+    """Return whether the loss is, and will stay, that of a constant answer."""
+    if course.explained() >= NOTHING or not course.evaluations:
+        return False
+    early = course.step < STEPS or len(course.evaluations) < STEADY
+    if early and not (course.ended and course.step >= FEW_STEPS):
+        return False
+    return not _learns(course) and (course.ended or not _on_its_way(course))
+
+
+def _learns(course: Course) -> bool:
+    """Return whether what little was learned is more than chance.
+
+    The likelihood ratio of the network to the constant answer, over the training rows,
+    in nats: n (H - loss) for cross entropies, n / 2 log(variance / loss) for squares.
+    """
+    loss, baseline = course.recent_loss(), course.situation.baseline
+    if not loss or course.explained() < SOMETHING:
+        return False
+    likely = log(baseline / loss) / 2
+    if course.situation.task in {"classification", "multi_label"}:
+        likely = baseline - loss
+    return course.situation.train_rows * likely > CERTAIN
 
 
 def _pace_of_steps(ratio: float, *, decayed: bool) -> tuple[str, str]:
@@ -181,7 +206,7 @@ def collapse(course: Course) -> Sign | None:
     """See classes that are never predicted, once the loss stands still."""
     if len(course.counts) < 2 or course.step < STEPS:  # noqa: PLR2004 - it must last
         return None
-    if not course.ended and not stands_still(course):
+    if not (course.ended or stands_still(course) or stays(course)):
         return None
     predicted, actual = (
         [
@@ -195,7 +220,7 @@ def collapse(course: Course) -> Sign | None:
     if len(seen) < 2 or 2 * len(never) < len(seen):  # noqa: PLR2004
         return None
     counts = course.situation.class_counts
-    unequal = bool(counts) and max(counts) > 4 * max(1, min(counts))
+    unequal = course.situation.unequal
     return Sign(
         "class_collapse",
         "critical" if len(never) == len(seen) - 1 else "warning",

@@ -175,12 +175,14 @@ class Doctor:
     def _judge(self, rules: tuple[Callable[[Course], Sign | None], ...]) -> None:
         """Tell what the rules see and was not told before, root causes first."""
         signs = [sign for rule in rules if (sign := rule(self.course)) is not None]
-        for sign in sorted(signs, key=lambda sign: ORDER.index(sign.code)):
+        for sign in sorted(signs, key=_place):
             if self.told.is_news(sign):
                 self._tell(sign)
 
     def _tell(self, sign: Sign) -> None:
         cause = self.told.cause_of(sign.code)
+        if cause is None and sign.code == "loss_not_falling" and self._imbalance_told():
+            cause = "class_collapse"
         self.told.note(sign)
         treatments = set(sign.treatments)
         if cause is not None:  # the cure of the cause is the cure
@@ -206,7 +208,18 @@ class Doctor:
         )
         self._news.append(finding.event())
 
+    def _imbalance_told(self) -> bool:
+        """Return whether classes that are never predicted are so for being rare."""
+        return "weigh_classes" in self._treated.get("class_collapse", set())
+
     def _check_frozen(self) -> None:
         sign = self.unmoved.check()
         if sign is not None and self.told.is_news(sign):
             self._tell(sign)
+
+
+def _place(sign: Sign) -> int:
+    """Return where a fault stands among those seen at once: root causes first."""
+    if sign.code == "class_collapse" and "weigh_classes" in sign.treatments:
+        return ORDER.index("underfitting")  # unequal classes explain a loss that stays
+    return ORDER.index(sign.code)

@@ -9,18 +9,25 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from trainer.doctor.brakes import brakes as held_by
-from trainer.doctor.curve_rules import FEW_STEPS, GAP, LASTING, NOTHING, stands_still
+from trainer.doctor.curve_rules import (
+    FEW_STEPS,
+    GAP,
+    LASTING,
+    NOTHING,
+    stands_still,
+    stays,
+)
 from trainer.doctor.findings import Sign
 
 if TYPE_CHECKING:
     from trainer.doctor.course import Course, Evaluation
 
-ERRORS = 3.0
-"""Standard errors that a difference must have beside."""
 GENERALIZATION_LOSS = 0.2
 """Validation loss over its minimum, less 1, after Prechelt (1998), "Early stopping -
 but when?", section 2: the largest threshold of the class GL that the paper tries is
 5 %; here the fault shall be plain."""
+ERRORS = 3.0
+"""Standard errors that the difference must have beside."""
 FITTED = 0.5
 """Share of the baseline below which the training rows are fitted badly."""
 TIGHT = 0.75
@@ -111,7 +118,8 @@ def underfitting(course: Course) -> Sign | None:
     if len(course.evaluations) < 2 or course.step < FEW_STEPS:  # noqa: PLR2004
         return None
     brakes = held_by(course)
-    if not course.ended and not (brakes and stands_still(course)):
+    still = stands_still(course) or stays(course)
+    if not course.ended and not (brakes and still):
         return None
     explained = course.kept_explained()
     if course.ended and (late := _unfinished(course)) is not None:

@@ -5,6 +5,7 @@ Thresholds are written here with their reason; none is fitted to a set of networ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod, sqrt
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,11 @@ def initialization(course: Course) -> Sign | None:
         return None
     rules = (_symmetric, _dead_at_once, _saturated_at_once, _gains, _outputs)
     signs = [sign for rule in rules if (sign := rule(course)) is not None]
-    return max(signs, key=lambda sign: RANK[sign.severity], default=None)
+    worst = max(signs, key=lambda sign: RANK[sign.severity], default=None)
+    if worst is None:
+        return None
+    every = {treatment for sign in signs for treatment in sign.treatments}
+    return replace(worst, treatments=tuple(sorted(every)))
 
 
 def _symmetric(course: Course) -> Sign | None:
@@ -121,7 +126,7 @@ def _gains(course: Course) -> Sign | None:
         f"the signal {word} by a factor of {gains[name]:.3g} in {name!r} alone, about "
         "1 is right: use the initialiser that belongs to the activation",
         {"gains": gains, "growth": beyond if grows else short},
-        ("initialize", "normalize", "standardize"),
+        ("initialize", "rectify", "normalize", "standardize"),
         name,
     )
 
