@@ -64,6 +64,16 @@ IN_LAYERS = {
 }
 """The field of a layer that names a technique of each family."""
 
+OF_THE_DATA = {
+    "losses",
+    "augmentation",
+    "mixing",
+    "class_weights",
+    "sampling",
+    "encodings",
+}
+"""Families whose members are for some data and not for other."""
+
 WITHOUT_KIND = {
     "regularization": ("training", "regularization"),
     "early_stopping": ("training", "early_stopping"),
@@ -115,9 +125,9 @@ def vocabulary() -> dict[Technique, Any]:
 
 
 @cache
-def usable(given: Given) -> tuple[Technique, ...]:
+def usable(given: Given) -> frozenset[Technique]:
     """Return the techniques that make sense for some data."""
-    return tuple(
+    return frozenset(
         technique
         for technique, member in vocabulary().items()
         if accepted(given, technique, member)
@@ -129,6 +139,8 @@ def accepted(given: Given, technique: Technique, member: Any) -> bool:
     family, kind = technique
     if family == "layers":
         return _layer_fits(kind, given)
+    if family not in OF_THE_DATA:
+        return True
     wanted: Any = {"kind": kind} | _required(technique)
     layers = [dict(layer) for layer in SMALLEST.get(given.inputs, DENSE)]
     training: dict[str, Any] = {}
@@ -265,10 +277,10 @@ def compatible(one: Technique, other: Technique) -> bool:
     """Say whether two techniques can be in one job."""
     if one[0] == other[0]:
         return one[0] in SEVERAL
-    return not any({one, other} <= pair for pair in APART)
+    return frozenset({one, other}) not in APART
 
 
-APART: tuple[frozenset[Technique], ...] = tuple(
+APART: frozenset[frozenset[Technique]] = frozenset(
     frozenset({("schedules", "range_test"), ("pruning", kind)})
     for kind in ("magnitude", "gradual")
 )
@@ -326,19 +338,25 @@ def _candidate(random: Random, missing: list[tuple[Technique, Technique]]) -> Ca
     taken: set[Technique] = set()
     if missing:
         pair = random.choice(missing)
-        able = [g for g in givens if set(pair) <= set(usable(g))]
-        given = random.choice(able)
+        given = random.choice([g for g in givens if usable(g).issuperset(pair)])
         taken.update(pair)
     families: dict[str, list[Technique]] = {}
-    for technique in usable(given):
+    for technique in sorted(usable(given)):
         families.setdefault(technique[0], []).append(technique)
     for family in random.sample(sorted(families), len(families)):
-        here = [t for t in taken if t[0] == family]
+        here = sum(name == family for name, _ in taken)
         left = [
-            t
-            for t in families[family]
-            if t not in taken and all(compatible(t, other) for other in taken)
+            technique
+            for technique in families[family]
+            if technique not in taken and not _refused(technique, taken)
         ]
-        wanted = SEVERAL.get(family, 1) - len(here)
+        wanted = SEVERAL.get(family, 1) - here
         taken.update(random.sample(left, min(max(wanted, 0), len(left))))
     return Case(given, frozenset(taken))
+
+
+def _refused(technique: Technique, taken: set[Technique]) -> bool:
+    """Say whether a spec refuses a technique beside one that is taken."""
+    return any(
+        technique in pair and taken.intersection(pair - {technique}) for pair in APART
+    )
