@@ -216,10 +216,10 @@ class Training:
 
         Raises: Diverged.
         """
-        rate, epoch = self.learning_rate(), self.epoch
-        due = self.advance(rows)
         if self.range_test is None:
-            return self.look() if due else ()
+            return self.look() if self.advance(rows) else ()
+        rate, epoch = self.learning_rate(), self.epoch
+        self.advance(rows)
         found = self.range_test.note(rate, loss)
         return tuple(Row(self.step, epoch, n, value) for n, value in found.items())
 
@@ -352,9 +352,7 @@ class Training:
             rows = self._range_tested(self.range_test)
         elif not self.stopping.bring_back(self.moving()):
             self.averages.settle()
-        self.final |= self.pruner.finish(
-            self.final, self._recompute, self._validated
-        )
+        self.final |= self.pruner.finish(self.final, self._recompute, self._validated)
         self.final[ZERO_FRACTION] = zero_fraction(self.network)
         if self.material.test is not None:
             found = self.measured("test", self.material.test)

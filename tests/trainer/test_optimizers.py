@@ -321,3 +321,22 @@ def test_a_parameter_without_a_gradient_stays_where_it_is(kind: str) -> None:
 
     assert not torch.equal(used, torch.ones(2, 2))
     assert torch.equal(unused, torch.ones(2, 2))
+
+
+@pytest.mark.gpu
+@every_optimizer
+def test_an_optimizer_takes_the_same_steps_on_a_gpu(kind: str) -> None:
+    """Show it for the steps up to rounding; muon's are in bfloat16 there."""
+    here, there = parameters(), [nn.Parameter(p.detach().cuda()) for p in parameters()]
+    on_cpu, on_gpu = wished(kind).build(here), wished(kind).build(there)
+    for step in range(STEPS):
+        for one, other, gradient in zip(here, there, gradients(step), strict=True):
+            one.grad, other.grad = gradient, gradient.cuda()
+        on_cpu.step()
+        on_gpu.step()
+
+    tolerance = 1e-2 if kind == "muon" else 1e-9
+    moved = [other.detach().cpu() for other in there]
+    torch.testing.assert_close(
+        moved, [p.detach() for p in here], rtol=tolerance, atol=tolerance
+    )

@@ -81,9 +81,9 @@ def test_the_finding_has_the_curve_and_a_patch(told: Any) -> None:
     assert event["code"] == "suggested_learning_rate"
     assert (event["severity"], event["layer"]) == ("info", None)
     assert (event["step"], event["epoch"]) == (20, 2)
-    assert [p["loss"] for p in event["evidence"]["curve"]] == [
-        loss for _, loss in figures(told, "range_test_loss")
-    ]
+    losses = [loss for _, loss in figures(told, "range_test_loss")]
+    curve = event["evidence"]["curve"]
+    assert [p["loss"] for p in curve] == pytest.approx(losses, rel=1e-4)
     assert f"{suggestion[1]:g}" in event["detail"]
     assert event["patch"] == {
         "training": {

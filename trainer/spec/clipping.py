@@ -51,7 +51,7 @@ class Value(Clipping):
 
 
 class Norm(Clipping):
-    """Scale each tensor's gradient down to a Euclidean norm, tensor by tensor."""
+    """Scale each tensor's gradient by itself, after Pascanu et al. (2013), ICML."""
 
     kind: Literal["norm"] = "norm"
     threshold: Rate = 1.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class GradientDescent(Rule):
-    """Gradient descent over all rows at once, after Cauchy (1847): w ← w - η g.
+    """Gradient descent over all rows at once: w ← w - η g, after Cauchy (1847).
 
     An epoch is one step. `batch_size` only bounds how many rows go through the network
     at once: their gradients add up to that of the mean loss over all rows (batch

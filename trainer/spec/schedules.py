@@ -40,7 +40,10 @@ class Constant(Schedulable):
 
 
 class PiecewiseConstant(Schedulable):
-    """Change the rate at given steps: the old way, tuned by hand."""
+    """Change the rate at given steps, after Krizhevsky et al. (2012), section 5.
+
+    The old way: they divided by 10 by hand when the validation error stood still.
+    """
 
     kind: Literal["piecewise_constant"] = "piecewise_constant"
     boundaries: tuple[Length, ...] = Field(min_length=1, max_length=1000)
@@ -123,7 +126,10 @@ class Power(Schedulable):
 
 
 class Polynomial(Schedulable):
-    """Fall to a final factor along a polynomial, then stay there."""
+    """Fall to a final factor along a polynomial, after Chen et al. (2018), DeepLab.
+
+    Section 4.1, there with the exponent 0.9; then the rate stays. 1 is a straight line.
+    """
 
     kind: Literal["polynomial"] = "polynomial"
     decay_steps: Length = 10_000
