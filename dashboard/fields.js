@@ -88,6 +88,10 @@ export function technique(label, family, changed, { first = "", main = [] } = {}
   return {
     node: el("div", {}, el("div", { class: "field alone" }, el("label", { for: id }, label), chosen), place),
     fill(values) {
+      if (values.kind && values.kind !== chosen.value) {
+        chosen.value = values.kind;
+        draw();
+      }
       for (const { field, node } of inputs) {
         const found = values[field.name];
         const box = node.querySelector("input, select");

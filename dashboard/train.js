@@ -1,5 +1,6 @@
 // A spec: put together in a form, read and changed as text, checked, handed in.
 
+import { advice } from "./advice.js";
 import { input, technique } from "./fields.js";
 import { bytes, el, layerTable, number, problem, show } from "./page.js";
 import { ask } from "./server.js";
@@ -62,6 +63,23 @@ export async function enter(page, source, signal) {
     });
   }
 
+  /** Write an advised spec into the form, as far as it has a place there, and the text. */
+  function take(spec) {
+    const training = spec.training ?? {};
+    const object = (value) => (typeof value === "string" ? { kind: value } : value ?? {});
+    layers.length = 0;
+    list.replaceChildren();
+    for (const layer of spec.network.layers) addLayer(layer);
+    set(name, spec.name);
+    set(target, typeof spec.dataset.target === "string" ? spec.dataset.target : undefined);
+    set(epochs, training.epochs);
+    set(batch, training.batch_size);
+    optimizer.fill(object(training.optimizer));
+    schedule.fill(object(training.schedule));
+    byHand = true;
+    text.value = JSON.stringify(spec, null, 2);
+  }
+
   async function send(query, then) {
     show(answer, el("p", {}, "Checking …"));
     try {
@@ -79,7 +97,8 @@ export async function enter(page, source, signal) {
       event.preventDefault();
       send("", (job) => { location.hash = `#/jobs/${encodeURIComponent(job.id)}`; });
     } },
-    group("What", grid(name, dataset, target)),
+    group("What", grid(name, dataset, target),
+      advice(() => without({ dataset: dataset.read(), target: target.read(), name: name.read() }), take, signal)),
     group("Layers", el("p", { class: "quiet" }, "From the input upwards; the output layer follows from the target."),
       list, el("div", { class: "bar" }, el("button", { type: "button", onclick: () => addLayer() }, "Add a layer"))),
     group("Reuse", grid(reused, which, frozen)),

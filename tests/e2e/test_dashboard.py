@@ -1,5 +1,6 @@
 """The dashboard in a real browser, against a running stack."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_a_job_is_put_together_checked_and_watched(
     expect(page.get_by_label("Rows as JSON")).not_to_have_value("")
     page.get_by_role("button", name="Predict").click()
     expect(page.locator("pre").first).to_contain_text("probabilities")
+
+
+def test_advice_fills_the_form_and_can_be_trained(page: Page, digits: str) -> None:
+    page.get_by_role("link", name="Train", exact=True).click()
+    page.get_by_label("data set", exact=True).select_option(digits)
+    page.get_by_text("Advice: say what matters").click()
+    page.get_by_label("very fast model").check()
+
+    page.get_by_role("button", name="Advise").click()
+
+    expect(page.get_by_role("table").first).to_contain_text("leaky_relu")
+    expect(page.get_by_label("The spec")).to_have_value(re.compile('"leaky_relu"'))
+    expect(page.get_by_label("optimizer", exact=True)).to_have_value("nesterov")
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("It would be trained like this")).to_be_visible()
 
 
 def test_what_is_wrong_with_a_spec_is_shown_at_its_place(page: Page) -> None:
