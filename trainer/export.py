@@ -84,7 +84,7 @@ def export(network: Network, rows: Tensor, path: Path) -> Exported:
         else:
             unfinished.write_bytes(model.SerializeToString())
         sync(unfinished)
-        compared = [rows[:REAL_ROWS].detach().cpu().float(), *_random(network.shape)]
+        compared = [rows[:REAL_ROWS].detach().cpu().float(), *_random(network)]
         difference = _difference(resting, unfinished, compared)
         unfinished.rename(path)
         sync(path.parent)
@@ -140,12 +140,12 @@ def _quiet() -> Iterator[None]:
         registration.setLevel(level)
 
 
-def _random(shape: tuple[int, ...]) -> list[Tensor]:
+def _random(network: Network) -> list[Tensor]:
     """Return a few random batches, one of them of a single row."""
     generator = torch.Generator().manual_seed(1)
     return [
-        torch.rand(1, *shape, generator=generator),
-        torch.randn(TRACED_ROWS + 4, *shape, generator=generator),
+        torch.rand(1, *network.shape, generator=generator),
+        network.drawn_rows(TRACED_ROWS + 4, generator),
     ]
 
 

@@ -89,6 +89,20 @@ class Network(nn.Module):
             }
         )
 
+    def drawn_rows(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Return rows of input: ids where an embedding takes them, else normal draws.
+
+        Shapes:
+            (rows, *shape), float32.
+        """
+        layers = zip(self.rows, self.spec.layers, strict=True)
+        for row, layer in layers:
+            size = getattr(layer, "vocabulary_size", None)
+            if INPUT in row.inputs and size is not None:
+                of = (rows, *self.shape)
+                return torch.randint(size, of, generator=generator).float()
+        return torch.randn(rows, *self.shape, generator=generator)
+
     @property
     def output(self) -> str:
         """Return the name of the last layer."""
@@ -185,5 +199,5 @@ class Network(nn.Module):
 
 def _sources(row: Row) -> tuple[str, ...]:
     """Return the layers whose ids tell which steps of a layer's inputs are real."""
-    found = {mask.source for mask in row.masks if mask is not None}
+    found = {source for mask in row.masks if mask for source in mask.sources}
     return tuple(sorted(found.difference(row.inputs)))

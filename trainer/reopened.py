@@ -47,6 +47,5 @@ def serving_of(folder: Path) -> Serving:
 
 
 def drawn_rows(network: Network) -> Tensor:
-    """Return standard normal rows of the network's input: (rows, *shape)."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(ROWS, *network.shape, generator=generator)
+    """Return rows of the network's input, ids or normal draws: (rows, *shape)."""
+    return network.drawn_rows(ROWS, torch.Generator().manual_seed(0))

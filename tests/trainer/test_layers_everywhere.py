@@ -84,6 +84,9 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
             {"kind": "average_pool1d", "padding": "same"},
             {"kind": "cropping1d", "cropping": [1, 0]},
             {"kind": "transposed_conv1d", "filters": 3, "padding": "same"},
+            {"kind": "transposed_conv1d", "filters": 3, "stride": 2, "name": "long"},
+            {"kind": "concatenate", "inputs": ["transposed_conv1d1", "long"]}
+            | {"axis": "steps"},
             {"kind": "global_average_pool1d"},
         ],
     ),

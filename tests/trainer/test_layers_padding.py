@@ -7,7 +7,6 @@ import torch
 
 from tests.trainer.layers import made, part, unpadded
 from trainer.network import Network
-from trainer.spec.errors import InvalidSpec
 
 IDS = [3.0, 1.0, 8.0, 2.0]
 BEHIND = [*IDS, 0.0, 0.0, 0.0]
@@ -60,6 +59,16 @@ READERS: dict[str, list[dict[str, Any]]] = {
         {"kind": "zero_padding1d", "padding": [1, 0]},
         {"kind": "cropping1d", "cropping": [2, 0]},
         {"kind": "global_average_pool1d"},
+    ],
+    "spread": [
+        {"kind": "transposed_conv1d", "filters": 3, "stride": 2},
+        {"kind": "transposed_conv1d", "filters": 3, "kernel_size": 2, "stride": 3},
+        {"kind": "global_average_pool1d"},
+    ],
+    "joined": [
+        {"kind": "conv1d", "filters": 4, "kernel_size": 1, "name": "seen"},
+        {"kind": "concatenate", "inputs": ["embedding1", "seen"], "axis": "steps"},
+        {"kind": "gru", "units": 3},
     ],
     "merged": [
         {"kind": "conv1d", "filters": 4, "padding": "same", "name": "seen"},
@@ -178,11 +187,19 @@ def test_the_layer_above_the_cut_still_knows_the_padding():
     assert torch.equal(net.run_above(cut, values), net(x))
 
 
-def test_steps_of_padded_sequences_cannot_be_joined():
-    join: dict[str, Any] = {
-        "kind": "concatenate",
-        "inputs": ["embedding1", "embedding1"],
-    }
+def test_steps_without_padding_can_lie_behind_padded_ones():
+    layers: list[dict[str, Any]] = [
+        WORDS,
+        {"kind": "embedding", "units": 4, "vocabulary_size": 9, "inputs": ["input"]}
+        | {"mask_padding": False, "name": "all"},
+        {"kind": "concatenate", "inputs": ["embedding1", "all"], "axis": "steps"},
+        {"kind": "global_average_pool1d"},
+    ]
+    net = made(layers, (7,))
+    x = torch.tensor([BEHIND], dtype=torch.float64)
+    words, every = part(net, "embedding1")(x), part(net, "all")(x)
 
-    with pytest.raises(InvalidSpec, match="cannot join the steps of padded"):
-        made([WORDS, join | {"axis": "steps"}, LAST], (7,))
+    expected = (words.sum(1) + every.sum(1)) / (4 + 7)
+
+    found = net._run(list(net.inputs), {"input": x}, ["global_average_pool1d1"])
+    torch.testing.assert_close(found["global_average_pool1d1"], expected)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import conv1d, pad
+from torch.nn.functional import conv1d, conv_transpose1d, pad
 
-from trainer.spec.masks import Border, Mask, Slide
+from trainer.spec.masks import Border, Mask, Slide, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -30,17 +30,34 @@ def real_steps(ids: Tensor) -> Tensor:
     return ids >= 1
 
 
-def mask_of(mask: Mask, ids: Tensor) -> Tensor:
+def mask_of(mask: Mask, ids: Mapping[str, Tensor]) -> Tensor:
     """Return which steps are real after all that has happened to the ids' steps."""
-    real = real_steps(ids)
+    real = _joined(mask, ids) if mask.joined else real_steps(ids[mask.source])
     for move in mask.moves:
         real = _moved(real, move)
     return real
 
 
+def _joined(mask: Mask, ids: Mapping[str, Tensor]) -> Tensor:
+    """Return which steps of sequences are real that lie one behind the other."""
+    real = [mask_of(part, ids) for part in mask.joined if isinstance(part, Mask)]
+    some = real[0][:, :1]
+    all_real = some | ~some  # of the batch's size, which no constant has
+    rest = iter(real)
+    parts = [
+        all_real.expand(-1, part) if isinstance(part, int) else next(rest)
+        for part in mask.joined
+    ]
+    return torch.cat([part.float() for part in parts], dim=1) >= 1
+
+
 def _moved(real: Tensor, move: Move) -> Tensor:
     if isinstance(move, Slide):
         return _slid(real, move)
+    if isinstance(move, Spread):
+        reach = torch.ones(1, 1, max(move.size, move.stride), device=real.device)
+        seen = conv_transpose1d(real.float().unsqueeze(1), reach, stride=move.stride)
+        return seen.squeeze(1) >= 1
     if isinstance(move, Border):
         return pad(real.float(), (move.before, move.after)) >= 1
     return real.unsqueeze(2).expand(-1, -1, move.times).flatten(1)
@@ -72,5 +89,5 @@ def masks_of(
     """Return the masks of a layer's inputs; those worked out before are in `known`."""
     for mask in masks:
         if mask is not None and mask not in known:
-            known[mask] = mask_of(mask, ids[mask.source])
+            known[mask] = mask_of(mask, ids)
     return tuple(None if mask is None else known[mask] for mask in masks)

@@ -40,17 +40,34 @@ class Repeat:
     times: int
 
 
-Move = Slide | Border | Repeat
+@dataclass(frozen=True)
+class Spread:
+    """Every step was spread over several, as a transposed convolution does."""
+
+    size: int
+    stride: int
+
+
+Move = Slide | Border | Repeat | Spread
 
 
 @dataclass(frozen=True)
 class Mask:
     """Which steps of a layer's outputs are real."""
 
-    source: str
+    source: str = ""
     """Name of the layer whose outputs are the ids: (steps,)."""
     moves: tuple[Move, ...] = ()
     """What has happened to the steps since, in order."""
+    joined: tuple["Mask | int", ...] = ()
+    """In place of a source: the masks of sequences that were put one behind the other,
+    and the lengths of those that have no padding."""
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Return the layers whose ids must be known."""
+        parts = (part.sources for part in self.joined if isinstance(part, Mask))
+        return frozenset({self.source} - {""}).union(*parts)
 
     def then(self, move: Move) -> "Mask":
         """Return the mask after one more move; one that moves nothing is left out."""

@@ -120,19 +120,12 @@ class Concatenate(Merge):
     def mask(
         self, masks: Sequence[Mask | None], shapes: Sequence[Shape]
     ) -> Mask | None:
-        """Return the first mask there is, unless the steps are joined.
-
-        Raises:
-            Impossible: padding would lie between the steps, and no mask could say so.
-        """
+        """Return the first mask there is, or all of them where steps are joined."""
         found = super().mask(masks, shapes)
-        if found is not None and self.axis == "steps":
-            raise Impossible(
-                "concatenate cannot join the steps of padded sequences",
-                field="axis",
-                suggestion="features",
-            )
-        return found
+        if found is None or self.axis == "features":
+            return found
+        parts = zip(masks, shapes, strict=True)
+        return Mask(joined=tuple(mask or shape[0] for mask, shape in parts))
 
     def build(self, shapes: Sequence[Shape]) -> nn.Module:
         """Return the module."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from trainer.spec.base import Count
 from trainer.spec.blocks import Block, Pair, image_of, pair, sequence_of
 from trainer.spec.convolutions import Padding
-from trainer.spec.masks import Mask, Repeat
+from trainer.spec.masks import Mask, Repeat, Spread
 from trainer.spec.sequence_convolutions import SequenceBlock
-from trainer.spec.shapes import Impossible, Shape, TensorShape
+from trainer.spec.shapes import Shape, TensorShape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,18 +111,10 @@ class TransposedConv1d(SequenceBlock):
     def mask(
         self, masks: Sequence[Mask | None], shapes: Sequence[Shape]
     ) -> Mask | None:
-        """Return the mask with every step given as often as the stride says.
-
-        Raises:
-            Impossible: padded sequences would end amid the kernel's reach.
-        """
-        if masks[0] is not None and self.padding == "valid":
-            raise Impossible(
-                "transposed_conv1d with padding valid cannot take padded sequences",
-                field="padding",
-                suggestion="same",
-            )
-        return None if masks[0] is None else masks[0].then(Repeat(self.stride))
+        """Return where the kernels of real steps reach, or stand with ``same``."""
+        spread = Spread(self.kernel_size, self.stride)
+        move = spread if self.padding == "valid" else Repeat(self.stride)
+        return None if masks[0] is None else masks[0].then(move)
 
     def own_tensors(self, shapes: Sequence[Shape]) -> dict[str, TensorShape]:
         """Return weight (features, filters, kernel) and bias (filters,)."""
