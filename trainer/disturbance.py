@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.preprocessing import Preprocessing
     from trainer.spec.training import Training
 
-NUMERIC = frozenset({"standardised", "imputed"})
+NUMERIC = frozenset({"standardised", "imputed", "scaled"})
 """Encodings whose features are numbers, which bear some noise."""
 
 

@@ -1,20 +1,26 @@
 """Change a table by its columns: the features of one category go together."""
 
-from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
+Widths = tuple[int, ...]
+"""How many features each column became."""
 
-def per_feature(values: Sequence[bool], widths: Sequence[int]) -> Tensor | None:
+
+@cache
+def per_feature(
+    values: tuple[bool, ...], widths: Widths, device: torch.device
+) -> Tensor | None:
     """Return what is said of each column for each feature, 1 or 0; None of no table."""
     if not widths:
         return None
-    said = torch.tensor(list(values), dtype=torch.float32)
-    return said.repeat_interleave(torch.tensor(list(widths)))
+    said = torch.tensor(values, dtype=torch.float32, device=device)
+    return said[_columns(widths, device)]
 
 
-def chosen_columns(x: Tensor, rate: float, widths: Sequence[int]) -> Tensor:
+def chosen_columns(x: Tensor, rate: float, widths: Widths) -> Tensor:
     """Return which features belong to a drawn share of the values of each row.
 
     Shapes:
@@ -24,7 +30,7 @@ def chosen_columns(x: Tensor, rate: float, widths: Sequence[int]) -> Tensor:
     return chosen[:, _columns(widths, x.device)]
 
 
-def swapped(x: Tensor, chosen: Tensor, widths: Sequence[int]) -> Tensor:
+def swapped(x: Tensor, chosen: Tensor, widths: Widths) -> Tensor:
     """Return the batch with the `chosen` values taken from other rows of it.
 
     Each value comes from a row that is drawn for it.
@@ -34,7 +40,8 @@ def swapped(x: Tensor, chosen: Tensor, widths: Sequence[int]) -> Tensor:
     return torch.where(chosen, others, x)
 
 
-def _columns(widths: Sequence[int], device: torch.device) -> Tensor:
+@cache  # a copy to the device at every step would be waited for
+def _columns(widths: Widths, device: torch.device) -> Tensor:
     """Return the number of each feature's column: (features,)."""
     numbers = torch.arange(len(widths))
-    return numbers.repeat_interleave(torch.tensor(list(widths))).to(device)
+    return numbers.repeat_interleave(torch.tensor(widths)).to(device)

@@ -22,7 +22,7 @@ def noised(x: Tensor, deviation: float, where: Tensor | None, limits: Limits) ->
     """Return the batch plus normal noise, `where` 1 and not 0 (features,)."""
     noise = torch.randn_like(x) * deviation
     if where is not None:
-        noise *= where.to(x.device)
+        noise *= where
     return _within(x + noise, limits)
 
 

@@ -204,8 +204,11 @@ class Noise(Augmented):
         from trainer.augmentation.columns import per_feature
         from trainer.augmentation.values import noised
 
-        where = per_feature(layout.numeric, layout.widths)
-        return lambda x: noised(x, self.deviation, where, layout.limits)
+        def change(x: Tensor) -> Tensor:
+            where = per_feature(layout.numeric, layout.widths, x.device)
+            return noised(x, self.deviation, where, layout.limits)
+
+        return change
 
 
 class Erase(Augmented):
