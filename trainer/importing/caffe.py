@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainer.importing import prototxt
 from trainer.importing.caffe_layers import RULES, Drawn
 from trainer.importing.errors import damaged, unfit, unknown_node
 from trainer.importing.found import FoundNetwork
 from trainer.importing.naming import listed
-from trainer.importing.protobuf import Message
+from trainer.importing.protobuf import Message, mapped
 from trainer.importing.sketch import Sketch
 from trainer.spec.network import INPUT
 
@@ -90,6 +88,7 @@ def read(
         origins=drawn.sketch.origins,
         ending=ending,
         notes=drawn.notes,
+        shapes={name: a.shape for held in blobs.values() for a, name in held},
     )
 
 
@@ -164,7 +163,6 @@ def _input(described: prototxt.Message, entries: list[CaffeLayer]) -> tuple[str,
 
 def _wanted(steps: list[CaffeLayer], output: str | None) -> CaffeLayer:
     """Return the layer that becomes the last."""
-    taken = {bottom for step in steps for bottom in step.bottoms}
     if output is not None:
         for step in reversed(steps):
             if step.tops and output in {step.name, *step.tops}:
@@ -175,7 +173,12 @@ def _wanted(steps: list[CaffeLayer], output: str | None) -> CaffeLayer:
             f"{listed([step.name for step in steps][-12:])}",
             pointer="/output",
         )
-    ends = [s for s in steps if s.tops and not set(s.tops) & taken - set(s.bottoms)]
+    ends = [
+        step
+        for number, step in enumerate(steps, 1)
+        if step.tops
+        and not any(set(step.tops) & set(later.bottoms) for later in steps[number:])
+    ]
     if len(ends) != 1:
         raise unfit(
             "several_outputs",
@@ -201,7 +204,7 @@ def _needed(steps: list[CaffeLayer], last: CaffeLayer) -> list[CaffeLayer]:
 
 def _blobs(path: Path) -> dict[str, list[tuple[Array, str]]]:
     """Return each layer's arrays, by its name."""
-    message = Message(np.memmap(path, np.uint8, "r").data)
+    message = Message(mapped(path))
     found = {}
     for layers, name, blobs in ((LAYER, 1, 7), (OLD_LAYER, 4, 6)):
         for layer in message.messages(layers):

@@ -76,3 +76,5 @@ class FoundNetwork:
     """The source's own way from a batch of inputs to outputs, where one is here."""
     runtime_name: str | None = None
     notes: list[str] = field(default_factory=list)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shape of each tensor as the file has it, by its name there."""

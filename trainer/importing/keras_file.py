@@ -68,6 +68,7 @@ def read(
         ending=ending,
         scaling=placed.scaling,
         notes=placed.notes,
+        shapes={name: a.shape for held in arrays.values() for a, name in held},
     )
 
 

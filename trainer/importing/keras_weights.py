@@ -87,8 +87,10 @@ class KerasFile:
             raise damaged("the HDF5 file", str(error)) from error
 
     def _named(self, name: str) -> list[tuple[Array, str]]:
+        if "model_weights" not in self._file:
+            return []
         group = self._group(self._file, "model_weights")
-        if group is None or name not in group:
+        if name not in group:
             return []
         layer = self._group(group, name)
         found = []
@@ -129,6 +131,8 @@ class KerasFile:
         """Return a group inside the file itself."""
         for part in name.split("/"):
             link = group.get(part, getlink=True)
+            if link is None:
+                raise damaged("the HDF5 file", f"it has no {name[:200]!r}")
             if not isinstance(link, self._h5py.HardLink):
                 raise unfit("link", f"{name[:200]!r} in the HDF5 file is a link")
             group = group[part]

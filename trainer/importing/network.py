@@ -100,6 +100,7 @@ def _of_graph(
         for local, tensor in row.tensors.items():
             source, theirs = found.origins[f"{row.name}.{local}"]
             how = "graph" if source is not None else "default"
+            theirs = found.shapes.get(source or "", theirs)
             origins.append(Origin(row.name, local, tensor.shape, source, theirs, how))
     task, classes = _meaning(form, found.ending, rows[-1].output_shape)
     return Settled(

@@ -71,6 +71,7 @@ def read(
         runtime=_runtime(onnx, model, str(given.name), value),
         runtime_name="onnxruntime",
         notes=translation.notes,
+        shapes={str(t.name): tuple(t.dims) for t in model.graph.initializer},
     )
 
 

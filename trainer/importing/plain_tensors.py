@@ -80,7 +80,7 @@ def _array(archive: Archive, name: str) -> Array:
     elements = 1
     for size in shape:
         elements *= int(size)
-    if elements < 0 or elements * dtype.itemsize != len(raw):
+    if min((0, *shape)) < 0 or elements * dtype.itemsize != len(raw):
         raise damaged(
             f"the array {name!r}",
             f"{list(shape)} of {dtype} is declared, {len(raw):,} bytes are there",

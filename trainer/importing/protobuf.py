@@ -15,10 +15,19 @@ import numpy as np
 from trainer.importing.errors import damaged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trainer.importing.found import Array
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST_VARINT = 10
+
+
+def mapped(path: Path) -> memoryview:
+    """Return a file's bytes without reading those that are not asked for."""
+    if not path.stat().st_size:  # what is empty cannot be mapped
+        return memoryview(b"")
+    return np.memmap(path, np.uint8, "r").data
 
 
 def varint(buffer: memoryview, at: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import numpy as np
 from trainer.importing.checksum import masked_crc32c
 from trainer.importing.errors import damaged, oversized, unfit
 from trainer.importing.found import Weights
-from trainer.importing.protobuf import Message, varint
+from trainer.importing.protobuf import Message, mapped, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ def _shard(files: Mapping[str, Path], stem: str, number: int, count: int) -> mem
             f"the checkpoint's file {name!r} is missing",
             f"send {name} together with {stem}.index",
         )
-    return np.memmap(files[name], np.uint8, "r").data
+    return mapped(files[name])
 
 
 def _tensor(name: str, entry: Message, shard: memoryview) -> Array:
