@@ -15,10 +15,8 @@ from tests.trainer.trainings import build, spec, trained
 from trainer.dataset import Dataset
 from trainer.export import export
 from trainer.modules.column_embedding import ColumnEmbedding
-from trainer.preprocessing import Preprocessing
 from trainer.reopened import network_of
 from trainer.spec.column_embedding import ColumnEmbedding as Layer
-from trainer.spec.encodings import Embedding
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.job import JobSpec
 from trainer.spec.layout import Category, Numbers, Tokens
@@ -349,40 +347,6 @@ def test_a_model_from_before_is_reused_with_the_inputs_that_it_knew(tmp_path) ->
     assert [row.name for row in found.network.rows] == ["hidden1", "output"]
     assert found.network.shape == (SHOPS + 1,)
     assert found.resolution.preprocessing_from == 0
-
-
-def test_a_category_of_no_training_row_is_unknown() -> None:
-    shop = np.array([0, 1, 0, 1, 2, -1], np.int32)
-    names = {"shop": ["a", "b", "c"]}
-    data = dataset({"shop": ("category", shop)}, names)
-    encoding = resolved_encoding(data)
-
-    preprocessing = fit_shop(data, encoding, np.arange(4))
-
-    assert preprocessing.apply(data.columns)[:, 0].tolist() == [2, 3, 2, 3, 0, 1]
-
-
-def resolved_encoding(data: Dataset) -> Any:
-    return Embedding().filled(data.schema.columns[0])
-
-
-def fit_shop(data: Dataset, encoding: Any, rows: Any) -> Any:
-    return Preprocessing.fit(
-        data.schema, data.columns, ["shop"], rows, standardize=True,
-        encodings={"shop": encoding},
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("categories", "dimension"), [(1, 1), (2, 1), (51, 26), (99, 50), (1000, 50)]
-)
-def test_the_dimension_is_half_the_categories_and_at_most_fifty(
-    categories: int, dimension: int
-) -> None:
-    names = {"shop": [str(n) for n in range(categories)]}
-    data = dataset({"shop": ("category", np.zeros(2, np.int32))}, names)
-
-    assert resolved_encoding(data).dimension == dimension
 
 
 def test_vectors_start_small_and_those_of_no_name_at_nothing() -> None:

@@ -11,6 +11,7 @@ from trainer.preprocessing import Preprocessing
 from trainer.preprocessing.encodings import NO_DATE
 from trainer.spec.encodings import (
     Date,
+    Embedding,
     Encoding,
     Logarithm,
     MinMax,
@@ -18,6 +19,7 @@ from trainer.spec.encodings import (
     Standardized,
     Unscaled,
 )
+from trainer.spec.schema import Column
 
 NUMBERS = np.array([1.0, 3.0, np.nan, 8.0])
 """Mean 4, median 3, deviation the root of 26 / 3."""
@@ -117,6 +119,30 @@ def test_an_unknown_category_is_not_a_missing_one() -> None:
     found = read.apply([{"x": "c"}, {"x": None}])
 
     assert found.tolist() == [[0, 0, 0], [0, 0, 1]]
+
+
+def test_a_category_of_no_training_row_is_unknown() -> None:
+    codes, names = np.array([0, 1, 0, 1, 2, -1], np.int32), ("a", "b", "c")
+    data = dataset({"x": ("category", codes)}, {"x": names})
+    read = Preprocessing.fit(
+        data.schema, data.columns, ["x"], np.arange(4), standardize=True,
+        encodings={"x": Embedding().filled(data.schema.columns[0])},
+    )  # fmt: skip
+
+    assert read.apply(data.columns)[:, 0].tolist() == [2, 3, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("categories", "dimension"), [(1, 1), (2, 1), (51, 26), (99, 50), (1000, 50)]
+)
+def test_the_dimension_is_half_the_categories_and_at_most_fifty(
+    categories: int, dimension: int
+) -> None:
+    names = tuple(str(number) for number in range(categories))
+
+    filled = Embedding().filled(Column(name="x", kind="category", categories=names))
+
+    assert filled == Embedding(dimension=dimension)
 
 
 def moments(*said: str | None) -> Any:
