@@ -148,7 +148,38 @@ def test_work_of_attention_grows_with_the_square_of_the_steps():
 
     assert few.flops == 2 * 10 * 4 * 8 * 8 + 4 * 10 * 10 * 8
     assert many.flops == 2 * 1000 * 4 * 8 * 8 + 4 * 1000 * 1000 * 8
-    assert many.activations > 1000 * 1000 * 2
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"kind": "simple_rnn", "units": 64},
+        {"kind": "gru", "units": 64, "bidirectional": True},
+        {"kind": "lstm", "units": 64, "return_sequences": True},
+        {"kind": "multi_head_attention", "heads": 4},
+        {"kind": "multi_head_attention", "heads": 4, "dropout": 0.1},
+        {"kind": "transformer_block", "heads": 4},
+        {"kind": "conv1d", "filters": 64, "padding": "same"},
+    ],
+    ids=lambda layer: layer["kind"],
+)
+def test_the_memory_that_training_keeps_is_told_within_a_factor_of_two(layer: Any):
+    net = alone(layer, (50, 32)).float().train()
+    ours = {parameter.data_ptr() for parameter in net.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in ours:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        outputs = applied(net, torch.randn(16, 50, 32, requires_grad=True))
+
+    per_example = sum(kept.values()) / 4 / 16
+    assert outputs.requires_grad
+    assert 0.5 < net.rows[0].activations / per_example < 2
 
 
 @pytest.mark.parametrize(

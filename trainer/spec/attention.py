@@ -102,10 +102,13 @@ class MultiHeadAttention(Attending):
         return attention_tensors("", (features, keys, values), inner)
 
     def activations(self, shapes: Sequence[Shape]) -> int:
-        """Return projections, weights (twice with dropout) and outputs."""
+        """Return projections, outputs, and with dropout what each step looks at.
+
+        Without it torch works the weights out again for the gradient.
+        """
         (steps, features), seen = self.output_shape(shapes), shapes[-1][0]
         inner = self.heads * self.size_of_key(features)
-        weights = self.heads * steps * seen * (2 + bool(self.dropout))
+        weights = 3 * self.heads * steps * seen if self.dropout else 0
         return steps * (2 * inner + features) + 2 * seen * inner + weights
 
     def flops(self, shapes: Sequence[Shape]) -> int:
@@ -203,7 +206,7 @@ class TransformerBlock(Attending):
         steps, features = self.output_shape(shapes)
         inner = self.heads * self.size_of_key(features)
         drops = bool(self.dropout)
-        weights = self.heads * steps * (2 + drops)
+        weights = 3 * self.heads * steps * drops
         each = 4 * inner + (6 + 2 * drops) * features + 2 * self.inner_units(features)
         return steps * (each + weights)
 
