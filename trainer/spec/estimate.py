@@ -67,9 +67,11 @@ def estimate(
     keeps_best = isinstance(training.early_stopping, EarlyStopping)
     keeps_best |= isinstance(training.schedule, RangeTest)  # it keeps the first
     # weights, their gradients, the optimizer's, the best so far, averages and what they
-    # stand in for during an evaluation, a snapshot in flight
+    # stand in for during an evaluation, weights that are sorted by size to be pruned,
+    # a snapshot in flight
     averages = training.averaging.kind != "none"
-    copies = 3 + 2 * slots + 2 * keeps_best + 3 * averages
+    prunes = training.pruning.kind != "none"
+    copies = 3 + 2 * slots + 2 * keeps_best + 3 * averages + 4 * prunes
     weight = FLOAT * (tensors + learning * copies)
     size = prod(inputs.shape)
     # once as it is mapped from the disk, once as it lies on the device
