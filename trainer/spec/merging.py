@@ -96,7 +96,10 @@ class Maximum(Merge):
 
 
 class Concatenate(Merge):
-    """Put several inputs behind each other, along features or channels."""
+    """Put several inputs behind each other, along features or channels.
+
+    A skip connection that keeps its input apart, after Huang et al. (2017), CVPR.
+    """
 
     kind: Literal["concatenate"] = "concatenate"
     axis: Literal["features", "steps"] = "features"

@@ -75,8 +75,8 @@ class SpatialDropout(Noise):
 class AlphaDropout(Noise):
     """Drop to SELU's lowest value and keep mean and variance.
 
-    After Klambauer et al. (2017), NeurIPS, section "New Dropout Technique": dropped
-    inputs become -1.7581, then all are scaled and shifted to mean 0, variance 1.
+    After Klambauer et al. (2017), NeurIPS, "New Dropout Technique". Dropped inputs
+    become -1.7581, then all are scaled and shifted to mean 0, variance 1.
     """
 
     kind: Literal["alpha_dropout"] = "alpha_dropout"

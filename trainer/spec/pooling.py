@@ -42,7 +42,10 @@ class _Pool2d(Plain):
 
 
 class MaxPool2d(_Pool2d):
-    """Keep the largest value of each window."""
+    """Keep the largest value of each window.
+
+    After Riesenhuber and Poggio (1999), Nature Neuroscience 2.
+    """
 
     kind: Literal["max_pool2d"] = "max_pool2d"
 
@@ -54,7 +57,10 @@ class MaxPool2d(_Pool2d):
 
 
 class AveragePool2d(_Pool2d):
-    """Keep the mean of each window, zeros of the border not counted."""
+    """Keep the mean of each window, zeros of the border not counted.
+
+    The subsampling of convolutional networks, after LeCun et al. (1998).
+    """
 
     kind: Literal["average_pool2d"] = "average_pool2d"
 

@@ -51,7 +51,10 @@ class _Pool1d(Step):
 
 
 class MaxPool1d(_Pool1d):
-    """Keep each feature's largest value of every window of steps."""
+    """Keep each feature's largest value of every window of steps.
+
+    After Riesenhuber and Poggio (1999), Nature Neuroscience 2.
+    """
 
     kind: Literal["max_pool1d"] = "max_pool1d"
 
@@ -64,7 +67,10 @@ class MaxPool1d(_Pool1d):
 
 
 class AveragePool1d(_Pool1d):
-    """Keep each feature's mean of every window, padding and zeros not counted."""
+    """Keep each feature's mean of every window, padding and zeros not counted.
+
+    The subsampling of convolutional networks, after LeCun et al. (1998).
+    """
 
     kind: Literal["average_pool1d"] = "average_pool1d"
 
@@ -97,9 +103,9 @@ class GlobalMaxPool1d(Step):
 
 
 class GlobalAveragePool1d(Step):
-    """Keep each feature's mean over all steps, as Lin et al. (2014), ICLR, in space.
+    """Keep each feature's mean over all steps, after Lin et al. (2014), ICLR.
 
-    Of a sequence that is nothing but padding it is 0.
+    They did so in space; of a sequence that is nothing but padding it is 0.
     """
 
     kind: Literal["global_average_pool1d"] = "global_average_pool1d"
