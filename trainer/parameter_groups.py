@@ -17,7 +17,7 @@ MATRIX = 2
 MULTIPLIER, ROLE = "multiplier", "role"
 """What a group says beside torch's own fields: what its layers' learning rate is
 multiplied by, and the role of its parameters, see `trainer.spec.rule.Rule.by_role`."""
-TABLES = frozenset({"embedding"})
+TABLES = frozenset({"embedding", "column_embedding"})
 """Layers whose matrix is looked up in, not multiplied by."""
 
 

@@ -11,9 +11,12 @@ from tests.trainer.spec_samples import job, resolved
 from tests.trainer.trainings import DENSE, pictures, spec
 from trainer import checkpoint
 from trainer.loop import fit
-from trainer.parameter_groups import MULTIPLIER, ROLE
+from trainer.network import Network
+from trainer.parameter_groups import MULTIPLIER, ROLE, parameter_groups
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
+from trainer.spec.layerwise import Muon
+from trainer.spec.network import NetworkSpec, filled
 from trainer.spec.optimizers import Optimizer
 from trainer.training import Training
 
@@ -173,6 +176,20 @@ def test_a_rule_that_asks_for_roles_is_told_them() -> None:
     assert shapes["weight"] == [(2, 1, 3, 3), (3, 4)]
     assert all(len(shape) == 1 for shape in shapes["vector"])
     assert {group[MULTIPLIER] for group in groups} == {1.0}
+
+
+def test_a_table_that_is_looked_up_in_is_no_hidden_matrix() -> None:
+    layers = [
+        {"kind": "embedding", "name": "words", "vocabulary_size": 9, "units": 4},
+        {"kind": "lstm", "name": "reader", "units": 3},
+    ]
+    spec = filled(NetworkSpec.model_validate({"layers": layers}), 2)
+
+    groups = parameter_groups(Network(spec, (5,)), Muon())
+
+    shapes = {g[ROLE]: [tuple(p.shape) for p in g["params"]] for g in groups}
+    assert shapes["hidden"] == [(12, 4), (12, 3)]
+    assert shapes["weight"] == [(9, 4), (2, 3)]
 
 
 def full(batch_size: int, **fields: Any) -> Training:
