@@ -140,6 +140,19 @@ def test_a_refused_spec_is_told_by_places(typed: Typed, iris: None) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_advice_says_why_and_writes_a_spec_that_is_accepted(
+    typed: Typed, iris: None
+) -> None:
+    done = typed("advise", "iris", "-w", "small_training_set", "--out", "spec.json")
+
+    assert done.returncode == 0, done.stderr
+    assert "150 training rows are fewer than 1,000" in done.stdout
+    assert typed("train", "spec.json", "--dry-run").returncode == 0
+    unknown = typed("advise", "iris", "--wish", "small_training_sets")
+    assert unknown.returncode == 1
+    assert "did you mean 'small_training_set'" in unknown.stderr
+
+
 def test_no_server_is_a_sentence_and_exit_code_2(typed: Typed) -> None:
     done = typed("jobs", "ls", url=f"http://127.0.0.1:{free_port()}")
 
