@@ -93,10 +93,14 @@ def shown(event: dict[str, Any]) -> str | None:
             f"{event['parameters']:,} parameters; {rows['train']:,} rows to train on, "
             f"{rows['validation']:,} to validate, {rows['test']:,} to test"
         )
+    if event["event"] == "diagnostic":
+        return f"{event['severity']}: {event['detail']}"
     if event["event"] == "metrics":
         first = event["rows"][0]
         figures = {row["name"]: row["value"] for row in event["rows"]}
         wanted = [name for name in figures if name in SHOWN or name[:5] == "test_"]
+        if not wanted:
+            return None
         words = "  ".join(f"{name} {figures[name]:.4f}" for name in wanted)
         return f"epoch {first['epoch']:>4}  step {first['step']:>7}  {words}"
     return None

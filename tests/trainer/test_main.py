@@ -46,6 +46,18 @@ def test_a_spec_and_a_data_set_make_a_model(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model" / "model.json").is_file()
 
 
+def test_what_a_range_test_finds_is_printed(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wish = spec(DENSE, schedule={"kind": "range_test", "steps": 10})
+
+    assert main([write(tmp_path / "spec.json", wish), str(data)]) == 0
+
+    printed = capsys.readouterr().out
+    assert "info: the loss did not fall" in printed
+    assert "epoch    1  step       1" not in printed
+
+
 def test_a_named_source_is_reused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
