@@ -253,7 +253,7 @@ def _converted(name: str, array: Array, dtype: str, notes: list[str]) -> Array:
         if note not in notes:
             notes.append(note)
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, np.dtype(dtype))
+        converted = np.asarray(array, np.dtype(dtype), order="C")
     if converted.dtype.kind == "f" and not np.isfinite(converted).all():
         raise unfit("not_finite", f"the tensor {name!r} holds NaN or infinities")
     return converted

@@ -30,6 +30,10 @@ def read_safetensors(path: Path, _: ImportLimits) -> Weights:
                 tensors[name] = _tensor(file, name)
     except (SafetensorError, OSError, ValueError) as error:
         raise damaged("the safetensors file", str(error)) from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # how it ends without memory
+            raise MemoryError from error
+        raise
     return Weights("safetensors", tensors, ("torch",))
 
 
