@@ -1,6 +1,7 @@
 // One job: live progress, its curves, its layers, what it proved.
 
 import { chart } from "./chart.js";
+import { findings, health } from "./doctor.js";
 import { progress } from "./jobs.js";
 import { bytes, datasetLink, duration, el, facts, layerTable, modelLink, number, problem, show, status, table, time } from "./page.js";
 import { ask, follow, text } from "./server.js";
@@ -17,22 +18,22 @@ export async function enter(page, id, signal) {
   let job = await ask(path, { signal });
   const { data: layers } = await ask(`${path}/layers`, { signal });
   const places = Object.fromEntries(
-    ["actions", "about", "charts", "events", "trouble"].map((name) => [name, el("div")]));
+    ["actions", "about", "findings", "charts", "health", "events", "trouble"].map((name) => [name, el("div")]));
   const live = el("p", { role: "status" });
   const values = new Map();
 
   show(page,
-    el("h1", {}, job.name), live, places.trouble, places.actions, places.about, places.charts,
-    layers.length ? layerTable("Layers", layers) : null,
+    el("h1", {}, job.name), live, places.trouble, places.actions, places.about, places.findings,
+    places.charts, places.health, layers.length ? layerTable("Layers", layers) : null,
     el("h2", {}, "History"), places.events,
     folded("Match table of reused layers", () => matches(job.reuse), job.reuse?.length),
     folded("Spec as it was sent", () => el("pre", {}, JSON.stringify(job.spec, null, 2))),
     folded("Spec with every default", () => el("pre", {}, JSON.stringify(job.resolved_spec, null, 2))),
     folded("Log of the training process", () => log(path, signal)));
 
-  async function act(verb) {
+  async function act(verb, body) {
     try {
-      const changed = await ask(`${path}/${verb}`, { method: "POST", signal });
+      const changed = await ask(`${path}/${verb}`, { method: "POST", body, signal });
       if (changed.id !== id) { location.hash = `#/jobs/${encodeURIComponent(changed.id)}`; return; }
       show(places.trouble);
       draw(changed);
@@ -42,9 +43,14 @@ export async function enter(page, id, signal) {
     }
   }
 
-  let drawn = "";
+  let drawn = "", heard = "";
   function draw(found) {
     job = found;
+    const told = JSON.stringify(job.diagnostics ?? []);
+    if (told !== heard) { // else what somebody has unfolded would close again
+      heard = told;
+      show(places.findings, findings(job.diagnostics, (patch) => act("clone", patch)));
+    }
     const state = [job.status, job.model, job.attempt].join();
     show(live, status(job.status), " ", job.status === "succeeded" ? "" : progress(job));
     if (state === drawn) return;
@@ -54,6 +60,11 @@ export async function enter(page, id, signal) {
     show(places.about, about(job));
   }
 
+  async function feel() {
+    const { data } = await ask(`${path}/layers`, { signal });
+    show(places.health, health(data));
+  }
+
   let looking = false;
   async function look() {
     if (looking) return;
@@ -61,6 +72,7 @@ export async function enter(page, id, signal) {
     try {
       while (!signal.aborted) {
         draw(await ask(path, { signal }));
+        await feel();
         if (ENDED.includes(job.status) || job.status === "paused") break;
         await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
       }
@@ -82,7 +94,7 @@ export async function enter(page, id, signal) {
       }
       return;
     }
-    if (type === "done") { ask(path, { signal }).then(draw, () => {}); return; }
+    if (type === "done") { ask(path, { signal }).then(draw, () => {}); feel().catch(() => {}); return; }
     history.append(el("li", {}, el("strong", {}, type), " ", sentence(type, data)));
     if (type === "status") look();
   }
@@ -126,6 +138,7 @@ function curves(values) {
 function sentence(type, data) {
   if (type === "status") return [data.status, data.cause ?? data.reason].filter(Boolean).join(": ");
   if (type === "checkpoint") return `at step ${number(data.step)}${data.bytes ? `, ${bytes(data.bytes)}` : ""}`;
+  if (type === "diagnostic" && data.severity) return `${data.severity}: ${data.detail}`;
   return data.message ?? data.detail ?? JSON.stringify(data);
 }
 

@@ -68,6 +68,8 @@ class Job(Answer):
     reuse: Any = None
     frozen: Sequence[Mapping[str, Any]] | None = None
     cache: Mapping[str, Any] | None = None
+    diagnostics: Sequence[Mapping[str, Any]] = ()
+    """What the training doctor found; left empty in lists."""
     model: str | None = None
     attempts: Sequence[Mapping[str, Any]] | None = None
     created_at: datetime | None = None

@@ -93,6 +93,13 @@ class Jobs:
         rows: list[Mapping[str, Any]] = found["data"]
         return rows
 
+    def layers(self, job: str, history: int | None = None) -> list[Mapping[str, Any]]:
+        """Return the layers with the health of each, and on request its history."""
+        path = f"{self._path(job)}/layers"
+        found = self._connection.json("GET", path, params=wanted(history=history))
+        rows: list[Mapping[str, Any]] = found["data"]
+        return rows
+
     def logs(self, job: str) -> str:
         """Return what the training process wrote."""
         headers = {"Accept": "text/plain"}

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from frostline.cli import advise, datasets, demo, jobs, models, train, up
+from frostline.cli import advise, datasets, demo, doctor, jobs, models, train, up
 from frostline.cli.output import problem
 from frostline.errors import FrostlineError, Unreachable
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(train.train)
 app.command()(advise.advise)
+app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(jobs.app, name="jobs")

@@ -196,3 +196,27 @@ def test_every_control_has_a_name(page: Page) -> None:
     )
 
     assert nameless == []
+
+
+def test_a_finding_is_shown_and_its_fix_is_one_click(
+    page: Page, digits: str, stack: Stack
+) -> None:
+    layers = [{"kind": "dense", "units": 20}] * 2
+    spec = {
+        "name": "all-zero",
+        "dataset": {"id": digits},
+        "network": {"layers": layers, "defaults": {"initializer": "zeros"}},
+        "training": {"epochs": 3},
+    }
+    with stack.client() as client:
+        job = client.jobs.submit(spec)
+        client.jobs.wait(job.id, seconds=60)
+    page.goto(f"{page.url.partition('#')[0]}#/jobs/{job.id}")
+
+    finding = page.get_by_role("listitem").filter(has_text="poor initialization")
+    expect(finding.first).to_contain_text("critical")
+    expect(page.get_by_text("Health of the layers")).to_be_visible()
+    finding.first.get_by_role("button", name="Clone with this fix").click()
+
+    expect(page.get_by_text("succeeded").first).to_be_visible()
+    assert job.id not in page.url
