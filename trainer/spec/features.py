@@ -305,7 +305,11 @@ def _words(part: InputPart | None, kind: str) -> str:
         return f"one of {told:,} categories, looked up as {part.dimension} numbers"
     if isinstance(part, Tokens):
         return (
-            f"{part.length:,} tokens of a vocabulary of {part.vocabulary_size:,}, each "
-            "looked up"
+            f"{_many(part.length, 'token')} of a vocabulary of "
+            f"{part.vocabulary_size:,}, each looked up"
         )
-    return "1 number" if part.width == 1 else f"{part.width:,} numbers"
+    return _many(part.width, "number")
+
+
+def _many(count: int, word: str) -> str:
+    return f"1 {word}" if count == 1 else f"{count:,} {word}s"
