@@ -23,6 +23,7 @@ from tests.trainer.trainings import (
 )
 from trainer.dataset import Dataset, described
 from trainer.export import export
+from trainer.loop import fit
 from trainer.network import Network
 from trainer.spec.base import variants
 from trainer.spec.layers import Layer
@@ -260,6 +261,24 @@ def test_parts_of_a_batch_train_like_the_whole(shape: Any, layers: Any):
     torch.testing.assert_close(
         weights(parts.training), weights(whole.training), atol=1e-5, rtol=1e-4
     )
+
+
+@every_network
+def test_a_stopped_training_goes_on_bit_for_bit(shape: Any, layers: Any):
+    what, data = spec(layers, epochs=2), sequences(shape)
+    straight = build(what, data).training
+    trained(straight)
+    stopped = build(what, data).training
+    for report in fit(stopped, pause_seconds=0):
+        if report.step == 4:
+            break
+    snapshot = stopped.snapshot()
+
+    resumed = build(what, data).training
+    assert resumed.restore(snapshot)
+    trained(resumed)
+
+    assert_same(weights(resumed), weights(straight))
 
 
 @every_network
