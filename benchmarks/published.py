@@ -47,7 +47,7 @@ def spec(
     batch: int,
     epochs: int,
     activation: Any = "relu",
-    initializer: str = "glorot_uniform",
+    initializer: Any = "glorot_uniform",
     reuse: list[dict[str, Any]] | None = None,
     rows: Mapping[str, Any] | None = None,
     **training: Any,
@@ -107,6 +107,29 @@ def digits(name: str, units: int, batch: int, **fields: Any) -> dict[str, Any]:
     return spec(name, layers, ADAM, batch=batch, epochs=1000, **training)
 
 
+AS_CALLED = {"kind": "variance_scaling", "scale": 1.0, "mode": "fan_in"}
+"""What the notebook names He's initialisation is a call without a scale, and that of
+TensorFlow's function is 1 where He et al. have 2. Under batch normalisation the smaller
+weights learn twice as fast, which the figure of 20 epochs shows."""
+
+
+def batch_normalized(name: str, initializer: Any) -> dict[str, Any]:
+    """Return the job with batch normalisation on the hidden layers and the logits."""
+    output = {"name": "output", "kind": "dense", "normalization": NORMAL}
+    return spec(
+        name,
+        [
+            *dense(300, 100, normalization=NORMAL),
+            output | {"initializer": initializer},
+        ],
+        SGD,
+        batch=200,
+        epochs=20,
+        activation="elu",
+        initializer=initializer,
+    )
+
+
 ROWS: dict[str, Row] = {
     "leaky": Row(
         spec(
@@ -119,21 +142,8 @@ ROWS: dict[str, Row] = {
         ),
         0.9788,
     ),
-    "bn": Row(
-        spec(
-            "bn",
-            [
-                *dense(300, 100, normalization=NORMAL),
-                {"name": "output", "kind": "dense", "normalization": NORMAL},
-            ],
-            SGD,
-            batch=200,
-            epochs=20,
-            activation="elu",
-            initializer="he_normal",
-        ),
-        0.9742,
-    ),
+    "bn": Row(batch_normalized("bn", "he_normal"), 0.9742),
+    "bn-called": Row(batch_normalized("bn-called", AS_CALLED), 0.9742),
     "clip": Row(
         spec("clip", dense(300, 50, 50, 50, 50), SGD, batch=200, epochs=20, **CLIP),
         0.9612,
