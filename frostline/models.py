@@ -1,17 +1,21 @@
 """The verbs for models."""
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from frostline.answers import Model, Page
 from frostline.connection import Connection
+from frostline.datasets import UPLOAD
 from frostline.errors import Broken, Unavailable, Unreadable
 from frostline.paths import segment, wanted
 
+BINARY = "application/octet-stream"
 EXPORT_SECONDS = 20.0
 """How long a model that was just registered may take to be able to predict."""
 
@@ -25,6 +29,32 @@ class Models:
     def get(self, model: str) -> Model:
         """Return a model."""
         return Model.model_validate(self._connection.json("GET", self._path(model)))
+
+    def import_(
+        self, *files: str | Path, spec: Mapping[str, Any] | None = None, **said: Any
+    ) -> Model:
+        """Make a model of another framework's files; it is checked when this returns.
+
+        What is said about it is `spec`, keyword by keyword, or both: ``name``,
+        ``preprocessing``, ``network``, ``classes``, ``output``, ``expected`` and so on.
+        A folder stands for the files in it.
+        """
+        about = {**(spec or {}), **{n: v for n, v in said.items() if v is not None}}
+        with ExitStack() as opened:
+            parts: list[tuple[str, tuple[str, Any, str]]] = []
+            for path in _files(files):
+                try:
+                    content = opened.enter_context(path.open("rb"))
+                except OSError as error:
+                    raise Unreadable(
+                        str(path), error.strerror or "unreadable"
+                    ) from None
+                parts.append(("file", (path.name, content, BINARY)))
+            fields = {"spec": json.dumps(about)}
+            found = self._connection.json(
+                "POST", "/v1/models/import", files=parts, data=fields, timeout=UPLOAD
+            )
+        return Model.model_validate(found)
 
     def lineage(self, model: str) -> Mapping[str, Any]:
         """Return where a model's layers come from."""
@@ -134,3 +164,12 @@ class Models:
             unfinished.unlink()
             raise Broken(address, f"{name} does not have the SHA-256 of the catalog")
         return unfinished.replace(path)
+
+
+def _files(given: Sequence[str | Path]) -> list[Path]:
+    """Return the files that are named, those of a folder instead of the folder."""
+    found = []
+    for path in map(Path, given):
+        inside = sorted(p for p in path.rglob("*") if p.is_file())
+        found += inside if path.is_dir() else [path]
+    return found

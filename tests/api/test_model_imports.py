@@ -186,7 +186,7 @@ def test_a_published_keras_model_answers_as_keras_does(
     assert model["card"]["import"]["checks"][0]["compared"] == "probabilities"
 
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "name": "small",
     "license": "MIT",
     "tags": ["foreign"],
