@@ -239,6 +239,16 @@ def recipe(**fields: Any) -> dict[str, Any]:
     return job(training=fields)
 
 
+def test_the_estimate_has_room_for_all_rows_of_a_full_batch() -> None:
+    full, parts = (
+        resolved(recipe(optimizer=kind)).estimate
+        for kind in ("gradient_descent", "sgd")
+    )
+
+    assert full.data_bytes - parts.data_bytes == 4 * full.training_rows * 28 * 28
+    assert full.activation_bytes == parts.activation_bytes
+
+
 def test_a_cycle_is_as_long_as_the_training_less_its_warm_up() -> None:
     schedule = {"kind": "one_cycle", "warmup": {"epochs": 2}}
 

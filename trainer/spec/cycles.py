@@ -82,8 +82,8 @@ class OneCycle(Schedulable):
 
     kind: Literal["one_cycle"] = "one_cycle"
     cycle_steps: Length | None = None
-    """Steps of the cycle, after which the rate stays; absent: all epochs, less the
-    warm-up."""
+    """Steps of the cycle, after which the rate stays; absent: all epochs, less those
+    of a warm-up that is told in epochs."""
     rising: Share = 0.3
     """Share of the steps in which the rate rises."""
     initial_divisor: Divisor = 25.0
