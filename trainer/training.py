@@ -256,6 +256,8 @@ class Training:
             self.final = dict(found)
         if self.doctor is not None:
             self.doctor.look(*position, found)
+        if self.pruner.masks:
+            found[ZERO_FRACTION] = zero_fraction(self.network)
         found["learning_rate"] = self.learning_rate()
         found["examples_per_second"] = rows / max(seconds, 1e-9)
         self._paced = (time.monotonic(), 0)

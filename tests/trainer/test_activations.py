@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log1p, sqrt, tanh
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from tests.trainer import trainings
 from tests.trainer.networks import network
 from tests.trainer.spec_samples import job, resolved
 from tests.trainer.trainings import pictures, spec, trained, weights
+from trainer.loop import fit
 from trainer.network import Network
+from trainer.registration import register
+from trainer.reopened import network_of
 from trainer.spec.activations import Activation
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
@@ -293,6 +297,38 @@ def test_maxout_where_there_are_not_enough_sums_is_refused(
         Network(filled(NetworkSpec.model_validate({"layers": layers}), 3), shape)
 
     assert refused.value.problems[0].pointer == "/network/layers/0/activation"
+
+
+RANDOM = [{"kind": "dense", "name": "hidden", "units": 8, "activation": "rrelu"}]
+
+
+def test_a_resumed_run_draws_the_slopes_that_it_would_have_drawn():
+    whole = trainings.build(spec(RANDOM), pictures()).training
+    trained(whole)
+    stopped = trainings.build(spec(RANDOM), pictures()).training
+    reports = fit(stopped, pause_seconds=0)
+    next(report for report in reports if report.step == 4)
+    snapshot = stopped.snapshot()
+    resumed = trainings.build(spec(RANDOM), pictures()).training
+
+    resumed.restore(snapshot)
+    trained(resumed)
+
+    trainings.assert_same(weights(resumed), weights(whole))
+
+
+@pytest.mark.parametrize("activation", ["prelu", "rrelu", MAXOUT, "softmax"])
+def test_a_model_opens_again_and_answers_the_same(tmp_path: Path, activation: Any):
+    conv = {"kind": "conv2d", "filters": 4, "activation": activation}
+    layers: list[dict[str, Any]] = [conv, {"kind": "dense", "units": 5}]
+    found = trainings.build(spec(layers, epochs=1), pictures())
+    trained(found.training)
+    register(found, tmp_path / "model")
+    x = torch.rand(5, 1, 6, 6)
+
+    again = network_of(tmp_path / "model").eval()
+
+    assert torch.equal(again(x), found.network.eval()(x))
 
 
 def test_selu_without_its_initialiser_is_worth_a_warning():

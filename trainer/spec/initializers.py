@@ -4,12 +4,11 @@
 outputs that one input reaches; for a convolution both count the kernel's positions.
 
 The rule, `fans`: a weight is (outputs, inputs, *kernel), so fan_in is
-inputs x kernel and fan_out outputs x kernel; a vector has fan_in 1. A layer whose
-weight lies otherwise says so in its `TensorShape`: `unit_axis` where the axis of
-outputs is not the first (a transposed convolution), `fans` where the numbers do not
-follow from the shape at all: the stacked gates of a recurrent layer are as many
-separate matrices, each (units, features); an embedding's row is picked, not summed, so
-its fans are (1, features).
+inputs x kernel and fan_out outputs x kernel; a vector has fan_in 1. The stacked gates
+of a recurrent layer count as so many outputs, as in Keras. A layer whose weight lies
+otherwise says so in its `TensorShape`: `unit_axis` where the axis of outputs is not the
+first (a transposed convolution), `fans` where the numbers do not follow from the shape
+(a convolution of each channel alone).
 """
 
 from __future__ import annotations
