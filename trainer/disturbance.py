@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from trainer.mixing import Mixed
     from trainer.preprocessing import Preprocessing
+    from trainer.spec.augmented import Change
     from trainer.spec.training import Training
 
 NUMERIC = frozenset({"standardised", "imputed", "scaled"})
@@ -43,8 +44,10 @@ class Disturbance:
     def __init__(
         self, recipe: Training, layout: Layout | None, device: torch.device
     ) -> None:
-        asked = recipe.augmentation if layout is not None else ()
-        self._changes = [each.build(layout) for each in asked if layout is not None]
+        self._changes: list[Change] = []
+        for each in recipe.augmentation:
+            assert layout is not None
+            self._changes.append(each.build(layout))
         wish = recipe.mixing
         self._mixer = None if isinstance(wish, NoMixing) else Mixer(wish, device)
 

@@ -98,6 +98,13 @@ def test_noise_on_the_input_makes_an_autoencoder_that_denoises() -> None:
     )
 
 
+@pytest.mark.parametrize("nothing", [None, "none", []])
+def test_augmentation_is_switched_off_as_all_else_is(nothing: Any) -> None:
+    found = resolved(job(training={"augmentation": nothing}))
+
+    assert found.resolved()["training"]["augmentation"] == []
+
+
 def refused(raw: dict[str, Any], schema: Any = DIGITS) -> Any:
     """Return the only problem of a job."""
     with pytest.raises(InvalidSpec) as refusal:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from trainer.spec.augmented import (
     Augmented,
@@ -352,3 +352,14 @@ Augmentation = Annotated[
     ],
     Named,
 ]
+
+
+def _listed(value: object) -> object:
+    """Take null and "none" for an empty list."""
+    return () if value is None or value == "none" else value
+
+
+Augmentations = Annotated[
+    tuple[Augmentation, ...], BeforeValidator(_listed), Field(max_length=100)
+]
+"""Augmentations in the order they are applied."""

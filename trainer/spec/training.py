@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainer.spec.augmentation import Augmentation
+from trainer.spec.augmentation import Augmentations
 from trainer.spec.averaging import Averaging, NoAveraging
 from trainer.spec.base import Count, Nullable, Off, Spec
 from trainer.spec.clipping import GradientClipping, NoClipping
@@ -50,7 +50,7 @@ class Training(Spec):
     """Penalties and limits on weights."""
     averaging: Averaging = NoAveraging()
     """Averages of the weights over the steps; they become the model."""
-    augmentation: tuple[Augmentation, ...] = Field(default=(), max_length=100)
+    augmentation: Augmentations = ()
     """Changes of the training rows, drawn anew for each batch, in this order."""
     pruning: Pruning = NoPruning()
     """Whether small weights become 0, after training or little by little."""
