@@ -54,6 +54,7 @@ def test_an_order_becomes_a_model_and_a_graph(
     assert exported["event"] == "exported"
     assert exported["maximum_difference"] < 1e-4
     assert (tmp_path / "model" / "model.onnx").is_file()
+    assert (tmp_path / "model" / "model.sampled.onnx").is_file(), "it has dropout"
 
 
 def by_command(trainer: Trainer) -> None:
