@@ -85,6 +85,8 @@ def test_the_tests_of_the_family_take_it_up(edited: Path) -> None:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-m",
+        "not gpu",
         "-k",
         "adafactor",
         *files,
