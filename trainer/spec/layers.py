@@ -4,6 +4,12 @@ A layer answers, without torch, what comes out of it (``output_shape``), which t
 it has (``tensors``) and how much memory an example costs (``activations``); ``build``
 makes the module. Shapes are those of one example, channels first. ``tensors`` must
 name exactly what the module's ``state_dict`` holds: a test compares the two.
+
+A tensor says its role and its unit axis; penalties, limits, decay and pruning are for
+weights alone. A layer with several inputs says so in ``takes``, one that draws while
+training in ``random``, one that asks which steps are padding in ``minds_padding``, and
+one that moves steps says in ``mask`` where the padding is afterwards. The families are
+in files of their own; here are the union, dense layers and a few that do not fit there.
 """
 
 from __future__ import annotations
