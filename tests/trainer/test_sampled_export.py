@@ -97,6 +97,16 @@ def linear(layers: list[dict[str, Any]]) -> Network:
     return net
 
 
+def test_dropout_of_attentions_weights_alone_makes_no_graph(path: Path) -> None:
+    layers = [{"kind": "multi_head_attention", "heads": 1, "dropout": 0.2}]
+    net = network([*layers, {"kind": "flatten"}], (4, 5), normalization="none")
+
+    written = export_sampled(net, examples(9, (4, 5))[0], path)
+
+    assert not written
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("rate", [0.0, None])
 def test_a_network_without_dropout_has_no_such_graph(
     path: Path, rate: float | None
