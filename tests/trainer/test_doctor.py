@@ -25,7 +25,6 @@ from trainer.doctor.anatomy import SATURATED
 from trainer.doctor.doctor import Doctor
 from trainer.doctor.figures import Sample
 from trainer.loop import fit
-from trainer.spec.doctor import Doctor as Wish
 from trainer.training import Training
 
 PLAIN = {"normalization": "none", "dropout": 0.0}
@@ -70,15 +69,21 @@ def test_with_and_without_the_doctor_every_bit_is_the_same(
     assert len(samples(on)) == 8
 
 
-def test_samples_are_taken_at_steps_that_follow_from_their_numbers() -> None:
-    training = built(spec(DENSE, doctor={"interval": 10}))
-    doctor = training.doctor
+@pytest.mark.parametrize(
+    ("wish", "steps"),
+    [
+        ({}, [1, 2, 4, 16, 64, 100, 200, 300]),
+        ({"interval": 10}, [1, 2, 4, *range(10, 301, 10)]),
+        ({"interval": 1}, list(range(1, 301))),
+    ],
+)
+def test_samples_are_taken_at_steps_that_follow_from_their_numbers(
+    wish: dict[str, int], steps: list[int]
+) -> None:
+    doctor = built(spec(DENSE, doctor=wish)).doctor
     assert isinstance(doctor, Doctor)
 
-    found = [step for step in range(1, 41) if doctor.due(step)]
-
-    assert found == [1, 2, 4, 8, 10, 20, 30, 40]
-    assert Wish().interval == 100
+    assert [step for step in range(1, 301) if doctor.due(step)] == steps
 
 
 def test_the_figures_are_those_of_the_definitions() -> None:

@@ -88,12 +88,13 @@ class Doctor:
     def due(self, step: int) -> bool:
         """Return whether a step, counted from 1, is sampled.
 
-        It follows from the number alone: steps 1, 2, 4, 8, ... at first, then one in
-        every interval.
+        It follows from the number alone: steps 1, 2, 4, 16, 64, ... at first, then one
+        in every interval.
         """
-        if step < self.interval:
-            return step & (step - 1) == 0
-        return step % self.interval == 0
+        if step >= self.interval:
+            return step % self.interval == 0
+        power_of_four = step & (step - 1) == 0 and step.bit_length() % 2 == 1
+        return power_of_four or step == 2  # noqa: PLR2004 - what the first step has done
 
     def probe(
         self, position: tuple[int, int, float], values: Mapping[str, Tensor]

@@ -15,8 +15,8 @@ class Doctor(Spec):
 
     interval: Count = 100
     """Optimizer steps between two samples once the first have been taken (steps 1, 2,
-    4, 8, ...); a sample costs less than a step, so 100 keeps it below 3 % of the time
-    on networks of any size."""
+    4, 16, 64); a sample costs about as much as a step, so 100 makes it one percent of
+    the time."""
 
 
 def _spelled_out(value: object) -> object:
