@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -186,6 +187,27 @@ def matrix_product(weight: Any, location: str | None = None) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opset, ir_version=9)
 
 
+def test_constants_at_the_input_of_onnx_are_its_preprocessing(tmp_path: Path) -> None:
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
+    model = matrix_product(weight)
+    helper, graph = onnx.helper, model.graph
+    graph.node[0].input[0] = "scaled"
+    mean = np.array([1, 2, 3], np.float32)
+    graph.initializer.append(onnx.numpy_helper.from_array(mean, "mean"))
+    graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array(4, np.float32), "four")
+    )
+    graph.node.insert(0, helper.make_node("Sub", ["x", "mean"], ["centred"]))
+    graph.node.insert(1, helper.make_node("Div", ["centred", "four"], ["scaled"]))
+
+    answer = asked(tmp_path, {"m.onnx": model.SerializeToString()}, {})
+
+    assert not answer.refused, answer.refused
+    assert answer.description["import"]["checks"][0]["passed"]
+    x = Preprocessing.load(tmp_path / "model").apply([[5.0, 2.0, -1.0]])
+    np.testing.assert_allclose(x, [[1, 0, -1]], atol=1e-6)
+
+
 def test_external_data_of_onnx_comes_from_the_file_sent_along(tmp_path: Path) -> None:
     weight = np.arange(6, dtype=np.float32).reshape(2, 3)
     model = matrix_product(weight, "weights.bin").SerializeToString()
@@ -195,6 +217,26 @@ def test_external_data_of_onnx_comes_from_the_file_sent_along(tmp_path: Path) ->
 
     x = np.ones((2, 3), np.float32)
     np.testing.assert_allclose(answers(ours, x), x @ weight.T)
+
+
+def test_keras_weights_without_a_description_take_a_network(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    kernel = np.arange(6, dtype=np.float32).reshape(3, 2)
+    with h5py.File(stream, "w") as file:
+        file["dense/dense/kernel:0"] = kernel
+        file["dense/dense/bias:0"] = np.ones(2, np.float32)
+    layer = {"name": "output", "kind": "dense", "units": 2}
+    form = {
+        "network": {"layers": [layer]},
+        "input": {"shape": [3]},
+        "preprocessing": RAW,
+    }
+
+    ours, told = imports.network(tmp_path, {"w.h5": stream.getvalue()}, form)
+
+    assert told["table"][0]["source"] == "dense/dense/kernel:0"
+    x = np.ones((1, 3), np.float32)
+    np.testing.assert_allclose(answers(ours, x), x @ kernel + 1)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,11 @@ def beside_runtime(
     if settled.runtime is None:
         return None
     x = _drawn(preprocessing)
-    theirs = settled.runtime(x)
+    raw = x
+    if settled.scaling is not None:  # the source does it itself
+        scale, offset = settled.scaling
+        raw = ((x - offset) / scale).astype(np.float32)
+    theirs = settled.runtime(raw)
     ours = graph(x)
     if theirs.size != ours.size:
         raise unfit(

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+Scaling = tuple[Any, Any]
+"""(scale, offset) of x scale + offset: numbers, or arrays that broadcast over x."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Named arrays without a graph: the person's spec says what they are for."""
@@ -70,8 +74,8 @@ class FoundNetwork:
     ending: str | None = None
     """``softmax`` or ``sigmoid`` where the file's last step was one; it is left out
     here, because outputs are raw and a prediction applies it."""
-    scaling: tuple[float, float] | None = None
-    """(scale, offset) where the file itself scales the raw input."""
+    scaling: Scaling | None = None
+    """Where the file itself scales the raw input."""
     runtime: Callable[[Array], Array] | None = None
     """The source's own way from a batch of inputs to outputs, where one is here."""
     runtime_name: str | None = None

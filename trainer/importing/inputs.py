@@ -22,6 +22,7 @@ from trainer.spec.schema import Column, Schema
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trainer.importing.found import Scaling
     from trainer.spec.imports import ImportForm
     from trainer.spec.shapes import Shape
 
@@ -73,7 +74,7 @@ def shape_of(form: ImportForm) -> Shape | None:
 
 
 def preprocessing(
-    form: ImportForm, shape: Shape, scaling: tuple[float, float] | None
+    form: ImportForm, shape: Shape, scaling: Scaling | None
 ) -> Preprocessing:
     """Return the preprocessing that a network of this input shape has.
 
@@ -94,8 +95,8 @@ def preprocessing(
         stated = ImportedPreprocessing(divide_by=1.0)
     mean, deviation = _per_number(stated, shape)
     if scaling is not None:  # y = ((x / d - m) / s) scale + offset, again of that form
-        scale, offset = scaling
-        if scale == 0 or not np.isfinite([scale, offset]).all():
+        scale, offset = (np.asarray(part, np.float64) for part in scaling)
+        if not (scale > 0).all() or not np.isfinite(offset).all():
             raise unfit("wrong_scaling", f"the file scales its input by {scale}")
         mean = mean - offset * deviation / scale
         deviation = deviation / scale

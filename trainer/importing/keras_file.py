@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trainer.importing.errors import damaged, unfit, unknown_node
-from trainer.importing.found import FoundNetwork
+from trainer.importing.found import FoundNetwork, Weights
 from trainer.importing.keras_layers import RULES
 from trainer.importing.keras_placed import Placed
 from trainer.importing.keras_weights import KerasFile
@@ -36,9 +36,14 @@ def read(
     output: str | None,
     *,
     keeps_ending: bool,
-) -> FoundNetwork:
-    """Return the network of a Keras file up to the layer called `output`."""
+) -> FoundNetwork | Weights:
+    """Return the network of a Keras file up to the layer called `output`.
+
+    A file of weights alone gives those: then the person's spec has the layers.
+    """
     file = KerasFile(path, folder, limits)
+    if not file.is_whole:
+        return Weights(file.format, file.every(), ("tensorflow",))
     whole = file.config()
     kind = str(whole.get("class_name"))
     if kind not in MODELS:

@@ -197,9 +197,13 @@ def _pool(kind: str) -> Rule:
 
 def _global_pool(kind: str) -> Rule:
     def rule(placed: Placed, name: str, config: Config, inputs: Sequence[str]) -> str:
-        if config.get("keepdims") or kind not in KINDS:
+        if kind not in KINDS:
             raise unknown_node(kind, name)
-        return placed.sketch.add(kind, name, [placed.source(inputs)])
+        pooled = placed.sketch.add(kind, name, [placed.source(inputs)])
+        if not config.get("keepdims"):
+            return pooled
+        shape = {"shape": [*placed.shape(pooled), 1, 1]}
+        return placed.sketch.add("reshape", f"{name}_image", [pooled], shape)
 
     return rule
 
@@ -220,10 +224,12 @@ def _reshape(placed: Placed, name: str, config: Config, inputs: Sequence[str]) -
     if placed.is_turned(source):
         raise unknown_node("Reshape", name, "follows a flattened image")
     turns = placed.channels_last
+    wanted = [int(size) for size in config["target_shape"]]
+    if len(wanted) == 1 and placed.shape(source)[1:] == (1, 1):  # one pixel
+        return placed.sketch.add("flatten", name, [source])
     if len(placed.shape(source)) == IMAGE and turns:
         axes = {"axes": [2, 3, 1]}
         source = placed.sketch.add("permute", f"{name}_channels_last", [source], axes)
-    wanted = [int(size) for size in config["target_shape"]]
     shape = {"shape": wanted}
     if len(wanted) != IMAGE or not turns:
         return placed.sketch.add("reshape", name, [source], shape)

@@ -14,7 +14,7 @@ from trainer.spec.layers import Layer
 from trainer.spec.network import INPUT
 
 if TYPE_CHECKING:
-    from trainer.importing.found import Array
+    from trainer.importing.found import Array, Scaling
     from trainer.importing.sketch import Sketch
     from trainer.spec.shapes import Shape
 
@@ -58,7 +58,7 @@ class Placed:
     values: dict[str, str] = field(default_factory=dict)
     flattened: dict[str, Shape] = field(default_factory=dict)
     """Of a vector whose numbers lie as ours do: the image it was."""
-    scaling: tuple[float, float] | None = None
+    scaling: Scaling | None = None
     notes: list[str] = field(default_factory=list)
 
     def source(self, inputs: Sequence[str]) -> str:

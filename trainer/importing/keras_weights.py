@@ -72,6 +72,28 @@ class KerasFile:
             raise oversized("config_too_large", "the model's description is enormous")
         return bytes(text) if isinstance(text, bytes) else str(text)
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the file describes its model."""
+        return self.format == "keras" or "model_config" in self._file.attrs
+
+    def every(self) -> dict[str, Array]:
+        """Return every array of the file by its path, but those of optimizers."""
+        found: dict[str, Array] = {}
+        waiting = [("", self._file)]
+        while waiting:
+            place, group = waiting.pop()
+            for name in list(group):
+                path = f"{place}/{name}" if place else name
+                link = group.get(name, getlink=True)
+                if not isinstance(link, self._h5py.HardLink):
+                    raise unfit("link", f"{path[:200]!r} in the HDF5 file is a link")
+                if group.get(name, getclass=True) is self._h5py.Group:
+                    waiting.append((path, group[name]))
+                elif "optimizer" not in path:
+                    found[path] = self._array(group, name)
+        return found
+
     def arrays(
         self, layers: list[tuple[str, str]]
     ) -> dict[str, list[tuple[Array, str]]]:

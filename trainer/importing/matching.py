@@ -20,7 +20,7 @@ from trainer.spec.imports import ImportProblem
 from trainer.spec.network import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from trainer.importing.found import Array, Weights
     from trainer.spec.network import Row
@@ -174,12 +174,32 @@ def _assigned(
                 free.remove(group)
                 break
     left = [slot for slot in slots if slot.name not in found]
-    if len(left) == len(free) and all(
-        _fits(slot, group, layout) for slot, group in zip(left, free, strict=True)
-    ):
-        pairs = zip(left, free, strict=True)
+    pairs = _in_order(left, free)
+    if pairs is not None and all(_fits(s, g, layout) for s, g in pairs):
         return found | {slot.name: (group, "order") for slot, group in pairs}
     return found | _by_shape(left, free, layout)
+
+
+def _in_order(
+    left: Sequence[Slot], free: Sequence[Group]
+) -> list[tuple[Slot, Group]] | None:
+    """Return what stands at the same places; None where the numbers differ.
+
+    Weights and normalisations are counted apart: files sort the one before or behind
+    the other.
+    """
+    pairs: list[tuple[Slot, Group]] = []
+    for normalises in (False, True):
+        slots = [s for s in left if _normalises(s.tensors.keys()) == normalises]
+        groups = [g for g in free if _normalises(g.tensors.keys()) == normalises]
+        if len(slots) != len(groups):
+            return None
+        pairs += zip(slots, groups, strict=True)
+    return pairs
+
+
+def _normalises(names: Collection[str]) -> bool:
+    return NORMALIZATION.issubset(names)
 
 
 def _by_shape(
@@ -277,7 +297,7 @@ def _fits(slot: Slot, group: Group, layout: str) -> bool:
 
 def _may_lack(slot: Slot, local: str) -> bool:
     """Tell whether a tensor is left to convention where a file has none."""
-    normalises = slot.tensors.keys() >= NORMALIZATION
+    normalises = _normalises(slot.tensors.keys())
     return local == COUNTER or (normalises and local in {"weight", "bias"})
 
 

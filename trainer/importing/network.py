@@ -23,7 +23,7 @@ from trainer.spec.network import NetworkSpec, Row, filled, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from trainer.importing.found import Array
+    from trainer.importing.found import Array, Scaling
     from trainer.spec.imports import ImportForm, ImportLimits
     from trainer.spec.shapes import Shape
 
@@ -41,7 +41,7 @@ class Settled:
     task: str
     classes: tuple[Any, ...]
     ending: str | None
-    scaling: tuple[float, float] | None
+    scaling: Scaling | None
     runtime: Callable[[Array], Array] | None
     runtime_name: str | None
     notes: list[str]

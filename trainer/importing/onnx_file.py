@@ -67,7 +67,7 @@ def read(
         tensors=sketch.tensors,
         origins=sketch.origins,
         ending=ending,
-        scaling=None,
+        scaling=translation.scaling,
         runtime=_runtime(onnx, model, str(given.name), value),
         runtime_name="onnxruntime",
         notes=translation.notes,

@@ -22,7 +22,7 @@ from trainer.spec.network import INPUT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trainer.importing.found import Array
+    from trainer.importing.found import Array, Scaling
     from trainer.spec.shapes import Shape
 
 FIRST_IS_DATA = frozenset(
@@ -93,6 +93,8 @@ class Translation:
         self.sketch = Sketch(shape)
         self.shapes = shapes
         self.notes: list[str] = []
+        self.scaling: Scaling | None = None
+        self._scaled = given
         self.nodes = [Node(proto) for proto in graph.node]
         self.made_by = {v: node for node in self.nodes for v in node.outputs if v}
         self._initial = {str(tensor.name): tensor for tensor in graph.initializer}
@@ -218,6 +220,37 @@ class Translation:
             raise unknown_node(node.kind, self.name_of(node), f"is given {theirs}")
         fields = {"shape": list(theirs[1:])}
         return self.sketch.add("reshape", f"{name}_shape", [ours], fields)
+
+    def scaled_input(self, node: Node) -> str | None:
+        """Take a constant factor or summand at the input as the file's preprocessing.
+
+        Only while nothing else has taken the raw input, else it is a layer of its own.
+        """
+        places = [i for i, name in enumerate(node.inputs) if name == self._scaled]
+        if len(places) != 1 or self.only_user(self._scaled) is not node:
+            return None
+        constant = self.constant(node.inputs[1 - places[0]])
+        if constant is None or constant.ndim > len(self.sketch.shape(INPUT)) + 1:
+            return None
+        value = constant.astype(np.float64)
+        while value.ndim > len(self.sketch.shape(INPUT)):
+            if len(value) != 1:
+                return None
+            value = value[0]
+        scale, offset = self.scaling or (1.0, 0.0)
+        second = places[0] == 0
+        if node.kind == "Mul":
+            scale, offset = scale * value, offset * value
+        elif node.kind == "Div" and second:
+            scale, offset = scale / value, offset / value
+        elif node.kind == "Add":
+            offset = offset + value
+        elif node.kind == "Sub" and second:
+            offset = offset - value
+        else:
+            return None
+        self.scaling, self._scaled = (scale, offset), node.outputs[0]
+        return INPUT
 
     def only_user(self, value: str) -> Node | None:
         """Return the one node that takes a value, if it is one."""

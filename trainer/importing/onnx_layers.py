@@ -205,8 +205,17 @@ def _transpose(t: Translation, node: Node) -> str:
     return t.sketch.add("permute", t.name_of(node), [source], {"axes": order[1:]})
 
 
+def _scaled(t: Translation, node: Node) -> str:
+    found = t.scaled_input(node)
+    if found is None:
+        raise unknown_node(node.kind, t.name_of(node))
+    return found
+
+
 def _merge(kind: str) -> Rule:
     def rule(t: Translation, node: Node) -> str:
+        if (scaled := t.scaled_input(node)) is not None:
+            return scaled
         sources = [t.data(node, position) for position in range(len(node.inputs))]
         if len(sources) == 1:
             return sources[0]
@@ -332,6 +341,7 @@ RULES: dict[str, Rule] = {
     "Clip": _clip,
     "Concat": _concatenate,
     "Conv": _convolution,
+    "Div": _scaled,
     "Dropout": _identity,
     "Elu": _activation("elu", alpha=("alpha", 1.0)),
     "Flatten": _laid_out,
@@ -362,6 +372,7 @@ RULES: dict[str, Rule] = {
     "Softplus": _activation("softplus"),
     "Softsign": _activation("softsign"),
     "Squeeze": _laid_out,
+    "Sub": _scaled,
     "Sum": _merge("add"),
     "Tanh": _activation("tanh"),
     "Transpose": _transpose,
