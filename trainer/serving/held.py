@@ -36,6 +36,10 @@ class Held:
     unscaled: Callable[[Floats], Floats] | None = None
     """Turns answers in a target's own units into those that were trained on."""
 
+    def first(self, rows: int) -> Held:
+        """Return the first rows only."""
+        return replace(self, inputs=self.inputs[:rows], targets=self.targets[:rows])
+
     def metrics(self, outputs: Floats) -> dict[str, float]:
         """Return the metrics of a graph's outputs for all the rows."""
         if self.unscaled is not None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidGraph,
+)
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    NotImplemented as NotImplemented_,
+)
 from onnxruntime.quantization import QuantType, quantize_dynamic
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HALF_FROM = 64
 """Numbers that a tensor must have to be worth halving."""
@@ -21,6 +24,10 @@ LARGEST_HALF = 65504.0
 """Largest number that float16 holds."""
 DENSE = ("MatMul", "Gemm")
 """Operators that int8 is for: the products of dense layers."""
+
+
+UNABLE = (RuntimeError, TypeError, ValueError, Fail, InvalidGraph, NotImplemented_)
+"""What the quantiser and the runtime raise for a graph that they cannot take."""
 
 
 def halved(model: onnx.ModelProto) -> int:
@@ -78,17 +85,6 @@ def quantised(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
         finally:
             root.setLevel(level)
         return onnx.load(path), count
-
-
-def quantised_layers(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the weights that are held as int8."""
-    return sorted(_int8(model.graph))
-
-
-def _int8(graph: Any) -> Iterator[str]:
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.INT8 and len(tensor.dims) > 1:
-            yield str(tensor.name).removesuffix("_quantized")
 
 
 def _is_dense(node: onnx.NodeProto, fixed: set[str]) -> bool:
