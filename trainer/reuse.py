@@ -103,22 +103,38 @@ def _load_layer(network: Network, match: Match, source: ModelFolder) -> dict[str
         if layer["name"] == match.layer
         for tensor in layer["tensors"]
     }
+    (row,) = (row for row in network.rows if row.name == match.layer)
+    stacked = {name: tensor.stacked for name, tensor in row.tensors.items()}
     hashes: dict[str, str] = {}
     for name, theirs in source.tensors(names).items():
         hashes[name] = tensor_sha256(theirs)
         if hashes[name] != stated.get(name):
             why = f"tensor {name!r} is not as described"
             raise ModelBroken(source.folder, why)
-        target = ours[name.partition(".")[2]]
+        own = name.partition(".")[2]
+        target = ours[own]
         _check(name, target, theirs, match)
         with torch.no_grad():
             if match.adapted:
-                overlap = tuple(map(slice, map(min, target.shape, theirs.shape)))
-                target[overlap].copy_(theirs[overlap])
+                _overlap(name, target, theirs, stacked[own])
                 hashes[name] = tensor_sha256(target)
             else:
                 target.copy_(theirs)
     return hashes
+
+
+def _overlap(name: str, target: Tensor, theirs: Tensor, stacked: int) -> None:
+    """Copy what two tensors have in common, each of their stacked parts by itself."""
+    if stacked > 1 and theirs.shape[0] % stacked:
+        raise ReuseMismatch(
+            name, f"{theirs.shape[0]} rows there are not {stacked} gates of equal size"
+        )
+    if stacked > 1:
+        target, theirs = (
+            each.view(stacked, -1, *each.shape[1:]) for each in (target, theirs)
+        )
+    common = tuple(map(slice, map(min, target.shape, theirs.shape)))
+    target[common].copy_(theirs[common])
 
 
 def _check(name: str, target: Tensor, theirs: Tensor, match: Match) -> None:

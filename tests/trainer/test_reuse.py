@@ -248,3 +248,25 @@ def test_a_source_says_what_the_match_table_needs(tmp_path: Path) -> None:
         row.name: {name: tensor.shape for name, tensor in row.tensors.items()}
         for row in net.rows
     }
+
+
+def test_the_gates_of_a_recurrent_layer_are_adapted_each_by_itself(
+    tmp_path: Path,
+) -> None:
+    wide, narrow = (
+        [{"kind": "lstm", "name": "reader", "units": units}] for units in (5, 3)
+    )
+    source = network(wide, (6, 2), seed=8)
+    net = network(narrow, (6, 2))
+
+    reused(
+        net,
+        catalogue(tmp_path / "source", source),
+        layers="reader",
+        on_mismatch="adapt",
+    )
+
+    ours, theirs = (n.layers.state_dict() for n in (net, source))
+    name = "reader.forwards.weight_hh_l0"
+    gates = theirs[name].view(4, 5, 5)[:, :3, :3]
+    assert torch.equal(ours[name].view(4, 3, 3), gates)

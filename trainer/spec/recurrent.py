@@ -17,6 +17,7 @@ and a sequence of outputs is 0 there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trainer.spec.base import Count, Fraction, Named
@@ -84,11 +85,13 @@ class Recurrent(Weighted):
         """Return the weights and biases of each direction."""
         self.output_shape(shapes)
         rows = self.gates * self.units
+        bias = TensorShape((rows,), role="bias", stacked=self.gates)
+        weight = replace(bias, role="weight")
         own = {
-            "weight_ih_l0": TensorShape((rows, shapes[0][1]), role="weight"),
-            "weight_hh_l0": TensorShape((rows, self.units), role="weight"),
-            "bias_ih_l0": TensorShape((rows,), role="bias"),
-            "bias_hh_l0": TensorShape((rows,), role="bias"),
+            "weight_ih_l0": replace(weight, shape=(rows, shapes[0][1])),
+            "weight_hh_l0": replace(weight, shape=(rows, self.units)),
+            "bias_ih_l0": bias,
+            "bias_hh_l0": bias,
         }
         return {f"{d}.{name}": own[name] for d in self.directions for name in own}
 

@@ -32,6 +32,9 @@ class TensorShape:
     unit_axis: int = 0
     """Of a weight: the axis that counts its units. What one unit is given, and what
     ``max_norm`` bounds, is the slice at one position of that axis."""
+    stacked: int = 1
+    """How many equal parts lie one behind the other along the first axis: the gates of
+    a recurrent layer, each of which is adapted by itself where units differ."""
 
     @property
     def elements(self) -> int:
