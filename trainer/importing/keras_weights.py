@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.spec.imports import ImportLimits
 
 LARGEST_CONFIG = 64 * 2**20
+DEEPEST = 50
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 """What Keras 3 and 2.12 call the group of a model's layers."""
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -61,7 +62,10 @@ class KerasFile:
         return found
 
     def _attribute(self) -> bytes | str:
-        text = self._file.attrs.get("model_config")
+        try:
+            text = self._file.attrs.get("model_config")
+        except (OSError, RuntimeError) as error:
+            raise damaged("the HDF5 file", str(error)) from error
         if text is None:
             raise unfit(
                 "no_config",
@@ -75,14 +79,27 @@ class KerasFile:
     @property
     def is_whole(self) -> bool:
         """Tell whether the file describes its model."""
-        return self.format == "keras" or "model_config" in self._file.attrs
+        try:
+            return self.format == "keras" or "model_config" in self._file.attrs
+        except (OSError, RuntimeError) as error:
+            raise damaged("the HDF5 file", str(error)) from error
 
     def every(self) -> dict[str, Array]:
         """Return every array of the file by its path, but those of optimizers."""
+        try:
+            return self._every()
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise damaged("the HDF5 file", str(error)) from error
+
+    def _every(self) -> dict[str, Array]:
         found: dict[str, Array] = {}
-        waiting = [("", self._file)]
+        waiting, seen = [("", self._file)], 0
         while waiting:
             place, group = waiting.pop()
+            seen += 1
+            if place.count("/") > DEEPEST or seen > self._limits.members:
+                # a group that holds itself has no end
+                raise damaged("the HDF5 file", "its groups are nested too deeply")
             for name in list(group):
                 path = f"{place}/{name}" if place else name
                 link = group.get(name, getlink=True)

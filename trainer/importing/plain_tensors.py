@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from trainer.spec.imports import ImportLimits
 
 LARGEST_HEADER = 2**20
+HEADER_ERRORS = (ValueError, TypeError, SyntaxError, TokenError)
+"""What numpy lets through when a header is no description of an array."""
 
 
 def read_safetensors(path: Path, _: ImportLimits) -> Weights:
@@ -72,7 +75,7 @@ def _array(archive: Archive, name: str) -> Array:
             else np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = reader(stream, max_header_size=LARGEST_HEADER)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except (*HEADER_ERRORS, RecursionError, MemoryError) as error:
         raise damaged(f"the array {name!r}", str(error)) from error
     if dtype.hasobject:
         raise unfit(
