@@ -65,14 +65,16 @@ def show(model: Which, as_json: Json = False) -> None:
         return
     say(f"{label(found)}  {found.id}  {found.task or ''}")
     facts({name: found.metrics[name] for name in sorted(found.metrics)})
+    facts(speed(found))
     table(
-        ["layer", "kind", "output", ">parameters", "", "from"],
+        ["layer", "kind", "output", ">parameters", ">zeros", "", "from"],
         [
             (
                 layer.get("name"),
                 layer.get("kind"),
                 shape(layer.get("output_shape")),
                 layer.get("parameters"),
+                share(layer.get("zero_fraction")),
                 "frozen" if layer.get("frozen") else "",
                 layer.get("source"),
             )
@@ -124,6 +126,20 @@ def download(
         return
     for path in saved:
         say(str(path))
+
+
+def share(zeros: float | None) -> str:
+    """Return a share of zeros; nothing where there are none."""
+    return f"{zeros:.1%}" if zeros else ""
+
+
+def speed(model: Model) -> dict[str, object]:
+    """Return what a fast graph gained: milliseconds for a row, before and after."""
+    served = (model.card or {}).get("serving") or {}
+    times = served.get("latency") or {}
+    return {
+        f"milliseconds {when}": about.get("single_ms") for when, about in times.items()
+    }
 
 
 def label(model: Model) -> str:
