@@ -226,3 +226,19 @@ def test_a_job_of_a_text_alone_needs_no_more_than_its_name() -> None:
     )
 
     assert resolved(data).layers[0].kind == "column_embedding"
+
+
+@pytest.mark.parametrize("encoding", ["text", "bag_of_words"])
+def test_a_column_without_any_text_has_no_words(encoding: str) -> None:
+    data = dataset(
+        {
+            "said": ("text", texts(None, None, "", None)),
+            "good": ("integer", np.array([0, 1, 0, 1])),
+        }
+    )
+
+    once = resolved(data, encodings={"said": encoding}).resolved()
+
+    assert once["dataset"]["encodings"]["said"]["vocabulary_size"] == 2
+    again = resolve(JobSpec.model_validate(once), data.schema, {}).resolved()
+    assert again == once

@@ -12,6 +12,7 @@ from trainer.preprocessing.fitting import fit_encoding, part_of
 from trainer.preprocessing.texts import CategoryTexts, ChosenTexts
 from trainer.preprocessing.timeline import TIMELINE, Timeline
 from trainer.preprocessing.tokens import TokenCounts, TokenNumbers
+from trainer.spec.encodings import TEXTS
 from trainer.spec.layout import joined, names_things
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Input = np.ndarray[Any, np.dtype[np.float32]]
-
-TEXTS = {"text", "bag_of_words"}
-"""The encodings that take strings."""
 
 
 def fit_table(

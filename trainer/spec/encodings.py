@@ -28,6 +28,8 @@ LONGEST = 256
 PIECES_PER_WORD = 1.5
 """How many tokens of a byte-pair encoding a word has, generously."""
 BYTES = 256
+TEXTS = frozenset({"text", "bag_of_words"})
+"""The encodings that take strings."""
 RESERVED = 2
 """Tokens that stand for nothing and for something unknown."""
 
@@ -205,7 +207,7 @@ class Text(_Vocabulary):
 
     kind: Literal["text"] = "text"
     names: ClassVar[bool] = True
-    vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] = 10_000
+    vocabulary_size: Annotated[int, Field(ge=2, le=1_000_000)] = 10_000
     """Most tokens that are told apart, with 0 and 1."""
     length: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Tokens of a text that are kept; absent: what 95 % of the training rows do not
@@ -250,7 +252,7 @@ class BagOfWords(_Vocabulary):
     """One feature per token of the vocabulary: which a text has, in any order."""
 
     kind: Literal["bag_of_words"] = "bag_of_words"
-    vocabulary_size: Annotated[int, Field(ge=3, le=100_000)] = 1_000
+    vocabulary_size: Annotated[int, Field(ge=2, le=100_000)] = 1_000
     """Most tokens that are told apart, with 0 and 1."""
     weighting: Literal["multi_hot", "count", "tf_idf"] = "multi_hot"
     """A 1 for each token that occurs, how often it does, or that times

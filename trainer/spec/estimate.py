@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from trainer.spec.data import DatasetRef, Held, PartName, Rows
+from trainer.spec.encodings import TEXTS
 from trainer.spec.features import Inputs
 from trainer.spec.measured import RangeTest
 from trainer.spec.network import Row
@@ -22,6 +23,9 @@ FLOAT = 4
 
 PROCESS_BYTES = 270 * 2**20
 """Resident memory of a trainer process with torch loaded and nothing to do."""
+
+TEXT_BYTES = 60 * 2**20
+"""What reading texts and training a tokenizer takes, with the libraries for it."""
 
 ROWS_AT_ONCE = 1024
 """Rows per chunk when a network is evaluated."""
@@ -80,6 +84,8 @@ def estimate(
         mapped /= inputs.windows.length  # each row is in many windows
     held = mapped if not dataset.standardize else FLOAT
     data = round(examples * (size * (mapped + held) + 8))
+    if any(feature.encoded in TEXTS for feature in inputs.features):
+        data += TEXT_BYTES
     kept = sum(row.activations for row in rows) + size
     # a layer's inputs, its sums and what its tail makes of them
     largest = max(
