@@ -143,9 +143,7 @@ def test_batch_normalisation_keeps_a_share_of_its_moving_statistics():
     torch.testing.assert_close(made.running_var, 0.8 + 0.2 * x.var(0))
 
 
-@pytest.mark.parametrize(
-    ("features", "groups"), [(6, 3), (64, 32), (7, 1), (100, 25)]
-)
+@pytest.mark.parametrize(("features", "groups"), [(6, 3), (64, 32), (7, 1), (100, 25)])
 def test_groups_follow_from_the_features_of_a_vector(features: int, groups: int):
     assert module("group", (features,)).groups == groups
 
