@@ -40,6 +40,7 @@ POST /v1/jobs/{job_id}/resume
 POST /v1/jobs/{job_id}/retry
 GET /v1/limits
 GET /v1/models
+POST /v1/models/import
 DELETE /v1/models/{model}
 GET /v1/models/{model}
 PATCH /v1/models/{model}
