@@ -52,7 +52,7 @@ class MetricsView(BaseModel):
     next_cursor: str | None = None
 
 
-class HealthView(BaseModel):
+class LayerHealthView(BaseModel):
     """What was measured of a layer at one step."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="ignore")
@@ -82,7 +82,7 @@ class HealthView(BaseModel):
     """Euclidean norm of the weights before the step."""
 
 
-class LayerView(BaseModel):
+class WatchedLayerView(BaseModel):
     """A layer: the line of the layer table, and its health."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
@@ -91,10 +91,10 @@ class LayerView(BaseModel):
     """Its name."""
     kind: str
     """Its kind."""
-    health: HealthView | None = None
+    health: LayerHealthView | None = None
     """What was measured of it last; null where nothing is: before the first step, in
     frozen layers, and without the doctor."""
-    history: list[HealthView] | None = None
+    history: list[LayerHealthView] | None = None
     """What was measured before, oldest first; only on request."""
 
 
@@ -102,7 +102,7 @@ class LayersView(BaseModel):
     """The layer table of a job's network."""
 
     object: str = "list"
-    data: list[LayerView]
+    data: list[WatchedLayerView]
     has_more: bool = False
     next_cursor: str | None = None
 
@@ -195,13 +195,15 @@ def list_layers(
     """Return the layer table of the job's network, with the health of each layer."""
     job = jobs.get(session, job_id)
     found = samples.newest(session, job.id, max(1, history))
-    health: dict[str, list[HealthView]] = {}
+    health: dict[str, list[LayerHealthView]] = {}
     for sample in reversed(found):
         for figures in sample.layers:
-            view = HealthView(step=sample.step, epoch=sample.epoch, **_known(figures))
+            view = LayerHealthView(
+                step=sample.step, epoch=sample.epoch, **_known(figures)
+            )
             health.setdefault(str(figures.get("layer")), []).append(view)
     data = [
-        LayerView(
+        WatchedLayerView(
             **row,
             health=health.get(row["name"], [None])[-1],
             history=health.get(row["name"], []) if history else None,
@@ -213,7 +215,7 @@ def list_layers(
 
 def _known(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures that have a name here; a newer trainer may know more."""
-    known = HealthView.model_fields.keys() - {"step", "epoch"}
+    known = LayerHealthView.model_fields.keys() - {"step", "epoch"}
     return {name: value for name, value in figures.items() if name in known}
 
 

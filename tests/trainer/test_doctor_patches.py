@@ -10,7 +10,7 @@ import pytest
 from api.job_actions import merged
 from tests.trainer.doctor_cases import normal
 from tests.trainer.spec_samples import DIGITS, job
-from trainer.doctor.anatomy import Part
+from trainer.doctor.anatomy import Organ
 from trainer.doctor.course import Course, Situation
 from trainer.doctor.cures import TREATMENTS
 from trainer.doctor.figures import Sample
@@ -91,7 +91,7 @@ def acceptable(spec: Json) -> bool:
 def course(found: Resolution) -> Course:
     """Return a course on unequal classes and an input that is not scaled."""
     parts = tuple(
-        Part(row.name, row.kind, "relu", 5, 5, normalized=False, fresh=True)
+        Organ(row.name, row.kind, "relu", 5, 5, normalized=False, fresh=True)
         for row in found.layers
         if row.parameters
     )

@@ -57,7 +57,7 @@ LEAKY = frozenset({"leaky_relu", "prelu", "parametric_relu", "rrelu"})
 
 
 @dataclass(frozen=True)
-class Part:
+class Organ:
     """One layer as the doctor sees it."""
 
     name: str
@@ -108,7 +108,7 @@ class Part:
 
 def anatomy(
     network: Network, frozen: Collection[str], reused: Collection[str]
-) -> tuple[Part, ...]:
+) -> tuple[Organ, ...]:
     """Return the layers that the doctor watches: those that learn, and activations."""
     found = []
     for row, layer in zip(network.rows, network.spec.layers, strict=True):
@@ -126,13 +126,13 @@ def _part(
     module: nn.Module,
     shape: tuple[int, ...],
     reused: Collection[str],
-) -> Part:
+) -> Organ:
     weights = [p for p in module.parameters() if p.ndim > 1 and p.requires_grad]
     kind = str(getattr(layer, "kind", ""))
     activation = getattr(layer, "activation", None)
     normalization = getattr(layer, "normalization", None)
     norm = getattr(normalization, "kind", "none")
-    return Part(
+    return Organ(
         name=name,
         kind=kind,
         activation=getattr(activation, "kind", "none"),

@@ -17,7 +17,7 @@ from trainer.doctor.figures import Sample
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trainer.doctor.anatomy import Part
+    from trainer.doctor.anatomy import Organ
     from trainer.doctor.figures import Figures
     from trainer.spec.training import Training as Recipe
 
@@ -47,7 +47,7 @@ class Evaluation:
 class Situation:
     """What does not change while a job trains."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Organ, ...]
     recipe: Recipe
     task: str
     baseline: float
@@ -67,7 +67,7 @@ class Situation:
         return bool(counts) and max(counts) > UNEQUAL * max(1, min(counts))
 
     @property
-    def hidden(self) -> list[Part]:
+    def hidden(self) -> list[Organ]:
         """Return the hidden layers with weights, from the input upwards."""
         return [part for part in self.parts if part.hidden and part.weighs]
 

@@ -35,10 +35,12 @@ SLOWLY = 0.02
 at its pace; learning gathers speed once it has left the plateau of the start."""
 STEPS = 50
 """Steps before which a loss that has not fallen says nothing."""
+STEPS_TO_MEAN = 10
+"""Steps whose mean loss is no accident of one batch."""
 FEW_STEPS = 20
 """The same at the end of a short training."""
 AIM = 1e-3
-"""Update-to-weight ratio to aim at: Karpathy, CS231n, "Neural Networks Part 3"."""
+"""Update-to-weight ratio to aim at: Karpathy, CS231n, "Neural Networks Organ 3"."""
 SLOW, FAST = AIM / 30, AIM * 30
 """Half way, in orders of magnitude, to ratios that are wrong by a thousand."""
 GAP = 0.1
@@ -62,7 +64,8 @@ def diverging(course: Course) -> Sign | None:
     high = len(newest) == 3 and all(  # noqa: PLR2004 - one batch may be an accident
         s.step > 1 and (s.loss is None or s.loss > limit) for s in newest
     )
-    return _diverged(course, gone=gone) if gone or high or _relapsed(course) else None
+    seen = gone or high or _rose(course) or _relapsed(course)
+    return _diverged(course, gone=gone) if seen else None
 
 
 def lost(course: Course) -> Sign:
@@ -97,6 +100,16 @@ def _diverged(course: Course, *, gone: bool) -> Sign:
         },
         ("slow_down", "clip", "initialize", "standardize"),
     )
+
+
+def _rose(course: Course) -> bool:
+    """Return whether the loss of all training rows is far above where it began."""
+    newest = course.evaluations[-2:]
+    limit = RISEN * course.start_loss
+    if not all(e.figures.get("train_loss", 0.0) > limit for e in newest):
+        return False
+    long = bool(newest) and newest[-1].step >= STEPS_TO_MEAN
+    return course.from_the_start and (len(newest) == 2 or long)  # noqa: PLR2004
 
 
 def _relapsed(course: Course) -> bool:

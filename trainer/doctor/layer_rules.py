@@ -25,7 +25,7 @@ GROWN = 1e2
 """The reverse of FADED."""
 STILL = 1e-4
 """Update-to-weight ratio below which a layer does not move: a tenth of the 1e-3 that
-Karpathy, CS231n, "Neural Networks Part 3", gives as the aim."""
+Karpathy, CS231n, "Neural Networks Organ 3", gives as the aim."""
 LEAP = 0.1
 """Update-to-weight ratio above which a step is no small one: 100 times the aim."""
 MOSTLY = 0.5
@@ -141,7 +141,7 @@ def dying(course: Course) -> Sign | None:
         if part.hidden
         and (share := course.now.layers.get(part.name, {}).get("dead") or 0) >= MOSTLY
     }
-    if not shares or len(course.last) < 3:  # noqa: PLR2004 - the window of the probes
+    if not shares or len(course.last) < 3:  # noqa: PLR2004 - the window, after the first
         return None
     name = max(shares, key=lambda one: shares[one])
     before = course.first[0].layers.get(name, {}).get("dead") or 0.0

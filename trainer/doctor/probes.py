@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.hooks import RemovableHandle
 
-    from trainer.doctor.anatomy import Part
+    from trainer.doctor.anatomy import Organ
     from trainer.network import Network
 
 ROWS = 64
@@ -31,7 +31,7 @@ COMPARED = 8
 """Rows on which the units of a layer are compared with each other."""
 NUMBERS = 4096
 """Weights of a layer that its update is measured on, evenly spread."""
-WINDOW = 3
+WINDOW = 2
 """Samples over which a unit must have been dead: one batch may just not reach it."""
 STATISTICS = ("mean", "square", "row_square", "spread", "dead", "saturated", "signal")
 """What is measured of a layer's outputs, in the order of the vector."""
@@ -54,7 +54,7 @@ class Pending:
 class Watched:
     """A layer and what of it is watched."""
 
-    part: Part
+    part: Organ
     hooked: nn.Module
     axis: Callable[[Tensor], int]
     """Which axis of the outputs are the units."""
@@ -70,7 +70,7 @@ class Watched:
 class Probes:
     """Watches the layers of one network at chosen steps."""
 
-    def __init__(self, network: Network, parts: Sequence[Part]) -> None:
+    def __init__(self, network: Network, parts: Sequence[Organ]) -> None:
         self.watched = [_watched(network, part) for part in parts]
         self.below = below(network, [part.name for part in parts if part.weighs])
 
@@ -196,7 +196,7 @@ def below(network: Network, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _watched(network: Network, part: Part) -> Watched:
+def _watched(network: Network, part: Organ) -> Watched:
     layer = network.layers[part.name]
     inner = getattr(layer, "activation", None)
     hooked = inner if isinstance(inner, torch.nn.Module) else layer

@@ -13,7 +13,7 @@ from trainer.doctor.findings import RANK, Sign
 from trainer.doctor.layer_rules import saturated_layers
 
 if TYPE_CHECKING:
-    from trainer.doctor.anatomy import Part
+    from trainer.doctor.anatomy import Organ
     from trainer.doctor.course import Course
     from trainer.doctor.figures import Figures
 
@@ -156,7 +156,7 @@ def _outputs(course: Course) -> Sign | None:
     )
 
 
-def _gain(part: Part, figures: Figures) -> float | None:
+def _gain(part: Organ, figures: Figures) -> float | None:
     """Return √(fan_in · mean w²), told from the norm of all weights of the layer."""
     norm = figures.get("weight_norm")
     if norm is None or not part.plain:
