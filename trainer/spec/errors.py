@@ -10,6 +10,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from trainer.spec.synonyms import ELSEWHERE, own_word, plain
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -48,7 +50,10 @@ def pointer(*parts: str | int) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """Return the word that was probably meant, if any is near."""
-    found = get_close_matches(word.lower(), list(words), n=1, cutoff=0.6)
+    choices = list(words)
+    if own := own_word(word, choices):
+        return own
+    found = get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
     return found[0] if found else None
 
 
@@ -69,7 +74,8 @@ def _likeliest(found: Sequence[Any], raw: object) -> list[Any]:
     """Keep, of what every member of a union says, what the likeliest member says.
 
     The likeliest is the one whose fields fit, then the one that got deepest into the
-    value, then the one that took its type.
+    value, then the one that took its type. A bare word is no likely reading of an
+    object.
     """
     kept: list[Any] = []
     unions: dict[tuple[Any, ...], dict[object, list[Any]]] = {}
@@ -85,12 +91,16 @@ def _likeliest(found: Sequence[Any], raw: object) -> list[Any]:
     return kept
 
 
-def _unlikeliness(problems: Iterable[Any]) -> tuple[int, int, bool]:
+def _unlikeliness(problems: Iterable[Any]) -> tuple[bool, int, int, bool]:
     problems = list(problems)
+    a_word = any(
+        each["type"] == "literal_error" and isinstance(each["input"], Mapping)
+        for each in problems
+    )
     wrong_fields = [e for e in problems if e["type"] in {"missing", "extra_forbidden"}]
     depth = max(len(each["loc"]) for each in problems)
     mistyped = any(each["type"].endswith("_type") for each in problems)
-    return len(wrong_fields), -depth, mistyped
+    return a_word, len(wrong_fields), -depth, mistyped
 
 
 def _problem(found: Mapping[str, Any], raw: object, root: type[BaseModel]) -> Problem:
@@ -103,6 +113,8 @@ def _problem(found: Mapping[str, Any], raw: object, root: type[BaseModel]) -> Pr
         known = _fields_at(found["loc"][:-1], root)
         suggestion = nearest(name, known)
         detail = f"there is no field {name!r} here; there are {', '.join(known)}"
+        if suggestion is None and plain(name) in ELSEWHERE:
+            detail += f"; {ELSEWHERE[plain(name)]}"
     elif code in {"union_tag_invalid", "literal_error"}:
         code = "unknown_name"
         expected = str(context.get("expected_tags", context.get("expected", "")))
@@ -119,6 +131,12 @@ def _problem(found: Mapping[str, Any], raw: object, root: type[BaseModel]) -> Pr
         detail = "say which kind it is: a name, or an object with a field 'kind'"
     elif code == "missing":
         detail = f"the field {str(found['loc'][-1])!r} is required"
+    elif code in {"tuple_type", "list_type"}:
+        detail = "write a list, as in [first, second]"
+    elif code in {"model_type", "model_attributes_type", "dict_type"}:
+        known = _fields_at(found["loc"], root)
+        named = "a name, or an object" if "kind" in known else "an object"
+        detail = f"write {named} with fields of its own: {', '.join(known)}"
     if suggestion is not None:
         detail += f"; did you mean {suggestion!r}?"
     return Problem(pointer(*parts), code, detail, suggestion)
