@@ -178,7 +178,12 @@ row = keras.Sequential(
      layers.ReLU(), layers.Dense(2, activation="sigmoid")]
 )
 row.save(folder + "/row.keras")
+norm = layers.Normalization()
+norm.adapt(np.random.default_rng(4).normal(5, 3, (50, 5)))
+fitted = keras.Sequential([keras.Input((5,)), norm, layers.Dense(2)])
+fitted.save(folder + "/fitted.keras")
 x = np.random.default_rng(3).random((3, 5), dtype=np.float32)
+np.savez(folder + "/fitted.npz", x=x, y=fitted.predict(x, verbose=0))
 np.savez(folder + "/row.npz", x=x, y=row.predict(x, verbose=0))
 """
 

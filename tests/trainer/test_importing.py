@@ -275,20 +275,23 @@ def test_a_keras_model_ends_at_the_layer_that_is_named(
     assert answers(ours, np.zeros((1, 2, 9, 8), np.float32)).shape == (1, 7)
 
 
+@pytest.mark.parametrize(
+    ("file", "task"), [("row", "multi_label"), ("fitted", "regression")]
+)
 def test_the_scaling_inside_a_keras_file_is_its_preprocessing(
-    tmp_path: Path, keras: Path
+    tmp_path: Path, keras: Path, file: str, task: str
 ) -> None:
-    known = np.load(keras / "row.npz")
+    known = np.load(keras / f"{file}.npz")
     stated = {"inputs": known["x"].tolist(), "outputs": known["y"].tolist()}
 
     answer = asked(
         tmp_path,
-        {"row.keras": (keras / "row.keras").read_bytes()},
+        {"m.keras": (keras / f"{file}.keras").read_bytes()},
         {"expected": stated},
     )
 
     assert not answer.refused, answer.refused
-    assert answer.description["task"] == "multi_label"
+    assert answer.description["task"] == task
     assert answer.description["preprocessing"]["standardized"]
 
 

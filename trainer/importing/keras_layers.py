@@ -298,6 +298,25 @@ def _rescaling(placed: Placed, name: str, config: Config, inputs: Sequence[str])
     return source
 
 
+def _normalization(
+    placed: Placed, name: str, config: Config, inputs: Sequence[str]
+) -> str:
+    """Read the mean and variance that Keras fitted to its raw inputs."""
+    source, rank = placed.source(inputs), len(placed.shape(INPUT))
+    axes = config.get("axis", -1)
+    last = axes in (-1, [-1], rank, [rank]) and (placed.channels_last or rank == 1)
+    if source != INPUT or placed.scaling is not None or not last:
+        raise unknown_node("Normalization", name, "is not the first layer")
+    if config.get("mean") is not None:
+        found = [np.asarray(config[word], np.float64) for word in ("mean", "variance")]
+    else:
+        found = [array.astype(np.float64) for array, _ in placed.weights(name, 3)[:2]]
+    mean, variance = (part.reshape(-1, *[1] * (rank - 1)) for part in found)
+    scale = 1 / np.maximum(np.sqrt(variance), 1e-7)
+    placed.scaling = (scale, -mean * scale)
+    return source
+
+
 def _dropout(placed: Placed, name: str, config: Config, inputs: Sequence[str]) -> str:
     source = placed.source(inputs)
     rate = float(config.get("rate", 0.0))
@@ -338,6 +357,7 @@ RULES: dict[str, Rule] = {
     "Maximum": _merge("maximum"),
     "MaxPooling2D": _pool("max_pool2d"),
     "Multiply": _merge("multiply"),
+    "Normalization": _normalization,
     "ReLU": _relu,
     "Rescaling": _rescaling,
     "Reshape": _reshape,
