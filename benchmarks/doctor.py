@@ -1,15 +1,13 @@
 """Step time with the training doctor and without, interleaved on one machine.
 
-    python benchmarks/doctor.py                    # both networks, half a minute
-    python benchmarks/doctor.py --rounds 15        # less noise
+    python benchmarks/doctor.py                    # both networks, under a minute
+    python benchmarks/doctor.py --steps 3000       # less noise
 
-Each round trains the same steps of the same spec twice in one process, with
-``training.doctor`` on (its default) and off, in alternating order, and compares the
-processor's seconds per step, which neighbours on the machine hardly disturb. The first
-steps, where samples are denser, are left out. On a busy machine the difference drowns;
-so a third training samples every step, and its excess over the first is what one sample
-costs, of which the default takes one in 100 steps.
-Exit status 1 if that is more than 3 % of the time.
+Two trainings of one spec, with ``training.doctor`` off and on, take turns step by step,
+each step timed by the processor's clock. Medians are compared: of steps without the
+doctor, of steps that it lets pass, and of steps that it samples (one in ten here, for
+more of them). What the default costs follows: the second over the first, and the excess
+of the third in one of 100 steps. Exit status 1 if that is more than 3 % of a step.
 """
 
 from __future__ import annotations
@@ -37,8 +35,8 @@ if TYPE_CHECKING:
 
 WARM = 65
 """Steps at the start, with samples that are denser."""
-INTERVAL = 100
-"""The default: one sample in so many steps, and so many steps in a round."""
+OFTEN, INTERVAL = 10, 100
+"""Steps between samples here and by default."""
 MOST = 0.03
 
 NETWORKS: dict[str, tuple[list[dict[str, Any]], int]] = {
@@ -91,45 +89,45 @@ def steps(data: Dataset, layers: list[dict[str, Any]], batch: int, doctor: Any) 
     return forever()
 
 
-def seconds_per_step(taking: Iterator[None], count: int) -> float:
-    """Return the mean time of some steps."""
+def seconds(taking: Iterator[None]) -> float:
+    """Return the processor's time of one step."""
     started = time.process_time()
-    for _ in range(count):
-        next(taking)
-    return (time.process_time() - started) / count
+    next(taking)
+    return time.process_time() - started
 
 
 def main() -> None:
     """Time both networks with and without the doctor."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=600)
     options = parser.parse_args()
     torch.set_num_threads(1)
     data, slow = pictures(), []
     for name, (layers, batch) in NETWORKS.items():
-        trainings = [
-            steps(data, layers, batch, doctor)
-            for doctor in ("off", "on", {"interval": 1})
-        ]
-        for one in trainings:
-            seconds_per_step(one, WARM)
-        rounds = []
-        for number in range(options.rounds):
-            order = (0, 1, 2) if number % 2 else (2, 1, 0)
-            counts = (INTERVAL, INTERVAL, INTERVAL // 10)
-            times = {n: seconds_per_step(trainings[n], counts[n]) for n in order}
-            rounds.append((times[0], times[1], times[2]))
-        off = statistics.median(times[0] for times in rounds)
-        direct = [on / off - 1 for off, on, _ in rounds]
-        sample = statistics.median(every / off - 1 for off, _, every in rounds)
+        off = steps(data, layers, batch, "off")
+        on = steps(data, layers, batch, {"interval": OFTEN})
+        without: list[float] = []
+        passed: list[float] = []
+        sampled: list[float] = []
+        for step in range(1, options.steps + 1):
+            if (step + step // OFTEN) % 2:  # who comes second finds warm caches
+                one, other = seconds(off), seconds(on)
+            else:
+                other, one = seconds(on), seconds(off)
+            if step > WARM:
+                without.append(one)
+                (passed if step % OFTEN else sampled).append(other)
+        usual = statistics.median(without)
+        idle = statistics.median(passed) / usual - 1
+        sample = statistics.median(sampled) / usual - 1
+        added = idle + (sample - idle) / INTERVAL
         print(
-            f"{name}: {1e6 * off:.0f} us a step; the doctor adds "
-            f"{statistics.median(direct):+.2%} ({min(direct):+.2%} to "
-            f"{max(direct):+.2%} in {options.rounds} rounds); a sample costs "
-            f"{sample:.2f} steps, one in {INTERVAL} steps {sample / INTERVAL:.2%}",
+            f"{name}: {1e6 * usual:.0f} us a step; a step that is not sampled takes "
+            f"{idle:+.2%}, one that is {sample:+.0%}; with one in {INTERVAL} sampled "
+            f"the doctor adds {added:.2%}",
             flush=True,
         )
-        slow += [name] if sample / INTERVAL > MOST else []
+        slow += [name] if added > MOST else []
     if slow:
         raise SystemExit(f"more than 3 % slower: {slow}")
 
