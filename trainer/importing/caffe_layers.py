@@ -258,7 +258,7 @@ def _eltwise(d: Drawn, name: str, fields: Fields, bottoms: Sequence[str]) -> str
     kind = kinds.get(str(_one(about, "operation", "SUM")))
     if kind is None or any(float(c) != 1 for c in about.get("coeff", [])):
         raise unknown_node("Eltwise", name, "weighs its inputs")
-    return d.sketch.add(kind, name, [d.values[bottom] for bottom in bottoms])
+    return d.sketch.merged(kind, name, [d.values[bottom] for bottom in bottoms])
 
 
 def _flatten(d: Drawn, name: str, fields: Fields, bottoms: Sequence[str]) -> str:

@@ -93,7 +93,8 @@ def _is_foreign(entry: Any) -> bool:
     """Tell whether a layer's class comes from somewhere else than Keras."""
     module = str(entry.get("module") or "keras")
     registered = entry.get("registered_name")
-    return not module.startswith(OURS) or bool(registered and ">" in str(registered))
+    is_ours = module.startswith(OURS) and ".ops" not in module
+    return not is_ours or bool(registered and ">" in str(registered))
 
 
 def _steps(kind: str, config: Any) -> Iterator[Step]:

@@ -239,7 +239,7 @@ def _reshape(placed: Placed, name: str, config: Config, inputs: Sequence[str]) -
 
 def _merge(kind: str) -> Rule:
     def rule(placed: Placed, name: str, config: Config, inputs: Sequence[str]) -> str:
-        sources = [placed.values.get(i, INPUT) for i in inputs]
+        sources = [placed.source([i]) for i in inputs]
         turned = {placed.flattened.get(s) for s in sources if placed.is_turned(s)}
         if turned and (kind == "concatenate" or len(turned) > 1):
             raise unknown_node(kind, name, "joins flattened images")
@@ -251,7 +251,10 @@ def _merge(kind: str) -> Rule:
             if axis != wanted or rank == 2:
                 raise unknown_node("Concatenate", name, f"joins along axis {axis}")
             fields = {"axis": "features"}
-        ours = placed.sketch.add(kind, name, sources, fields)
+        if kind == "concatenate":
+            ours = placed.sketch.add(kind, name, sources, fields)
+        else:
+            ours = placed.sketch.merged(kind, name, sources)
         placed.carry(sources[0], ours)
         return ours
 
@@ -291,11 +294,19 @@ def _rescaling(placed: Placed, name: str, config: Config, inputs: Sequence[str])
     """Read the file's own preprocessing, where it is one pair of numbers."""
     source = placed.source(inputs)
     scale, offset = config["scale"], config.get("offset", 0.0)
-    numbers = all(isinstance(value, int | float) for value in (scale, offset))
-    if source != INPUT or not numbers or placed.scaling is not None:
+    if isinstance(scale, list):
+        scale, offset = (_along(placed, v) for v in (scale, offset))
+    if source != INPUT or not placed.channels_last:
         raise unknown_node("Rescaling", name, "is not the first layer")
-    placed.scaling = (float(scale), float(offset))
+    placed.scale(name, scale, offset)
     return source
+
+
+def _along(placed: Placed, values: Any) -> Any:
+    """Return numbers of channels or features so that they broadcast over the input."""
+    rank = len(placed.shape(INPUT))
+    array = np.asarray(values, np.float64)
+    return array.reshape(-1, *[1] * (rank - 1)) if array.ndim else array
 
 
 def _normalization(
@@ -305,15 +316,15 @@ def _normalization(
     source, rank = placed.source(inputs), len(placed.shape(INPUT))
     axes = config.get("axis", -1)
     last = axes in (-1, [-1], rank, [rank]) and (placed.channels_last or rank == 1)
-    if source != INPUT or placed.scaling is not None or not last:
+    if source != INPUT or not last:
         raise unknown_node("Normalization", name, "is not the first layer")
     if config.get("mean") is not None:
         found = [np.asarray(config[word], np.float64) for word in ("mean", "variance")]
     else:
         found = [array.astype(np.float64) for array, _ in placed.weights(name, 3)[:2]]
-    mean, variance = (part.reshape(-1, *[1] * (rank - 1)) for part in found)
+    mean, variance = (_along(placed, part.reshape(-1)) for part in found)
     scale = 1 / np.maximum(np.sqrt(variance), 1e-7)
-    placed.scaling = (scale, -mean * scale)
+    placed.scale(name, scale, -mean * scale)
     return source
 
 

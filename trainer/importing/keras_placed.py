@@ -59,11 +59,26 @@ class Placed:
     flattened: dict[str, Shape] = field(default_factory=dict)
     """Of a vector whose numbers lie as ours do: the image it was."""
     scaling: Scaling | None = None
+    scaled_by: str | None = None
+    """The last layer that scales the input: the others take it from there."""
     notes: list[str] = field(default_factory=list)
 
     def source(self, inputs: Sequence[str]) -> str:
-        """Return the layer here that a layer with one input takes."""
-        return self.values.get(inputs[0], INPUT)
+        """Return the layer here that a layer with one input takes.
+
+        Raises:
+            NotImportable: the input is taken both as it is and scaled.
+        """
+        found = self.values.get(inputs[0], INPUT)
+        if found == INPUT and self.scaled_by not in {None, inputs[0]}:
+            raise unknown_node("layer", inputs[0], "is taken raw and scaled as well")
+        return found
+
+    def scale(self, name: str, scale: Any, offset: Any) -> None:
+        """Note that a layer scales the input, after those that did before it."""
+        before, shift = self.scaling or (1.0, 0.0)
+        self.scaling = (before * scale, shift * scale + offset)
+        self.scaled_by = name
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a layer's outputs, channels first."""

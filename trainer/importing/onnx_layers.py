@@ -219,7 +219,7 @@ def _merge(kind: str) -> Rule:
         sources = [t.data(node, position) for position in range(len(node.inputs))]
         if len(sources) == 1:
             return sources[0]
-        return t.sketch.add(kind, t.name_of(node), sources)
+        return t.sketch.merged(kind, t.name_of(node), sources)
 
     return rule
 

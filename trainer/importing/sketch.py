@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +104,24 @@ class Sketch:
         border = [[pads[0], pads[1]], [pads[2], pads[3]]]
         fields = {"padding": border}
         return self.add("zero_padding2d", f"{name}_padding", [source], fields), "valid"
+
+    def merged(self, kind: str, name: str, sources: Sequence[str]) -> str:
+        """Add a merge; one number per channel is first given at every pixel.
+
+        So a gate (channels, 1, 1) meets the image that it is for, as in squeeze and
+        excitation (Hu et al., 2018).
+        """
+        shapes = [self.shapes[source] for source in sources]
+        whole = max(shapes, key=lambda shape: prod(shape[1:]))
+        spread = []
+        for number, (source, shape) in enumerate(zip(sources, shapes, strict=True)):
+            if shape != whole and len(whole) == 3 and shape == (whole[0], 1, 1):
+                fields = {"size": list(whole[1:])}
+                title = f"{name}_spread_{number}"
+                spread.append(self.add("upsampling2d", title, [source], fields))
+            else:
+                spread.append(source)
+        return self.add(kind, name, spread)
 
     def batch_normalization(
         self,
