@@ -218,5 +218,5 @@ def test_a_finding_is_shown_and_its_fix_is_one_click(
     expect(page.get_by_text("Health of the layers")).to_be_visible()
     finding.first.get_by_role("button", name="Clone with this fix").click()
 
+    expect(page).not_to_have_url(re.compile(job.id))
     expect(page.get_by_text("succeeded").first).to_be_visible()
-    assert job.id not in page.url

@@ -171,7 +171,6 @@ BROKEN: dict[str, Broken] = {
     "rectifiers at learning rate 10": Broken(
         job(stack(2), plain("relu"), optimizer=sgd(10.0)),
         "dying_relu",
-        job(stack(2), plain("relu"), optimizer=sgd(0.1)),
     ),
     "rectifiers switched off by biases": Broken(
         job(
