@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference of an output, relative to the largest output where that is above
 one."""
+DRAWN_TOLERANCE = 5e-3
+"""The same for rows that are drawn. They show that the graph is this network for every
+batch, and lie where no data do: on all zeros, say, a normalisation blows up the last
+bits, in which no two libraries agree."""
 ROUNDINGS = 10
 """Where a network's own outputs are further than that from those in float64, the graph
 may be so many times as far: normalising numbers that are nearly equal does that."""
@@ -84,7 +88,8 @@ def export(network: Network, rows: Tensor, path: Path) -> Exported:
         else:
             unfinished.write_bytes(model.SerializeToString())
         sync(unfinished)
-        compared = [rows[:REAL_ROWS].detach().cpu().float(), *_random(network)]
+        real, drawn = rows[:REAL_ROWS].detach().cpu().float(), _random(network)
+        compared = [(real, TOLERANCE), *((x, DRAWN_TOLERANCE) for x in drawn)]
         difference = _difference(resting, unfinished, compared)
         unfinished.rename(path)
         sync(path.parent)
@@ -94,7 +99,7 @@ def export(network: Network, rows: Tensor, path: Path) -> Exported:
             beside.unlink(missing_ok=True)
     return Exported(
         maximum_difference=difference,
-        rows=sum(len(x) for x in compared),
+        rows=sum(len(x) for x, _ in compared),
         route=route,
         seconds=time.perf_counter() - started,
         file=described(path.parent, path.name),
@@ -149,20 +154,25 @@ def _random(network: Network) -> list[Tensor]:
     ]
 
 
-def _difference(network: Network, path: Path, batches: Sequence[Tensor]) -> float:
-    """Return the largest difference of an output between the graph and the network."""
+def _difference(
+    network: Network, path: Path, batches: Sequence[tuple[Tensor, float]]
+) -> float:
+    """Return the largest difference of an output between the graph and the network.
+
+    Each batch comes with what is tolerated on it.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         str(path), options, providers=["CPUExecutionProvider"]
     )
     largest = 0.0
-    for x in batches:
+    for x, tolerated in batches:
         (found,) = session.run([OUTPUT], {INPUT: x.numpy()})
         with torch.inference_mode():
             expected = network(x)
         difference = float((torch.from_numpy(found) - expected).abs().max())
-        tolerance = TOLERANCE * max(1.0, float(expected.abs().max()))
+        tolerance = tolerated * max(1.0, float(expected.abs().max()))
         if difference > tolerance:
             tolerance = max(tolerance, ROUNDINGS * _rounding(network, x, expected))
         if not difference <= tolerance:  # true of a difference that is no number, too
