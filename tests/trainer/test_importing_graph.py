@@ -18,7 +18,7 @@ from trainer.spec.network import NetworkSpec, filled, table
 
 BARE = {"normalization": "none", "dropout": 0, "activation": "none"}
 IMAGE = (4, 9, 8)
-CONV = {"kind": "conv2d", "filters": 6, "kernel_size": [3, 2]}
+CONV: dict[str, Any] = {"kind": "conv2d", "filters": 6, "kernel_size": [3, 2]}
 DEPTH = {"kind": "depthwise_conv2d", "depth_multiplier": 2}
 SEPARABLE = {"kind": "separable_conv2d", "filters": 5, "padding": "same"}
 
@@ -101,13 +101,16 @@ def test_a_layer_is_written_as_torch_computes_it(
 def test_an_activation_is_written_as_torch_computes_it(
     tmp_path: Path, kind: str
 ) -> None:
-    layers = [{"kind": "activation", "activation": kind}, CONV | {"activation": kind}]
+    layers: list[dict[str, Any]] = [
+        {"kind": "activation", "activation": kind},
+        CONV | {"activation": kind},
+    ]
 
     assert difference(drawn(layers, IMAGE), tmp_path / "model.onnx") < 1e-5
 
 
 def test_a_sequence_is_joined_along_its_steps(tmp_path: Path) -> None:
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"name": "a", "kind": "reshape", "shape": [16, 18]},
         {"name": "b", "kind": "reshape", "shape": [16, 18], "inputs": ["input"]},
         {"kind": "concatenate", "axis": "steps", "inputs": ["a", "b"]},
