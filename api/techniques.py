@@ -13,6 +13,7 @@ from trainer.spec.averaging import Averaging
 from trainer.spec.base import Spec, variants
 from trainer.spec.clipping import GradientClipping
 from trainer.spec.data import Windows
+from trainer.spec.doctor import Doctor
 from trainer.spec.encodings import Encoding
 from trainer.spec.initializers import Initializer
 from trainer.spec.layers import Layer
@@ -40,6 +41,7 @@ FAMILIES: dict[str, object] = {
     "early_stopping": EarlyStopping,
     "pruning": Pruning,
     "serving": Serving,
+    "doctor": Doctor,
     "losses": Loss,
     "augmentation": Augmentation,
     "mixing": Mixing,
@@ -145,7 +147,7 @@ def _technique(member: type[Spec]) -> TechniqueView:
     found = SOURCE.search(text)
     kind = member.model_fields.get("kind")
     return TechniqueView(
-        kind=str(kind.default) if kind is not None else member.__name__.lower(),
+        kind=str(kind.default) if kind is not None else _in_words(member.__name__),
         summary=SENTENCE_END.split(text)[0].rstrip("."),
         source=found.group(1) if found else None,
         fields=[
@@ -155,6 +157,11 @@ def _technique(member: type[Spec]) -> TechniqueView:
         ],
         json_schema=schema,
     )
+
+
+def _in_words(name: str) -> str:
+    """Return EarlyStopping as early_stopping."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _field(name: str, schema: dict[str, Any], required: bool) -> FieldView:

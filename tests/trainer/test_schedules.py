@@ -130,6 +130,11 @@ def test_a_piecewise_schedule_wants_a_factor_for_each_boundary() -> None:
         PiecewiseConstant(boundaries=(1, 2), factors=(0.5,))
 
 
+def test_boundaries_that_do_not_increase_are_refused() -> None:
+    with pytest.raises(ValidationError, match="boundaries increase; 3 comes after 5"):
+        PiecewiseConstant(boundaries=(5, 3), factors=(0.5, 0.1))
+
+
 @pytest.mark.parametrize(
     ("given", "match"),
     [

@@ -322,3 +322,22 @@ def test_a_learning_rate_is_a_positive_number(value: Any):
     raw = job(training={"optimizer": {"kind": "sgd", "learning_rate": value}})
 
     assert "/training/optimizer/learning_rate" in _mistakes(raw)
+
+
+@pytest.mark.parametrize(
+    ("activation", "told"), [("softmax", True), ("none", False), ("log_softmax", False)]
+)
+def test_an_output_that_repeats_its_loss_is_told(activation: str, told: bool) -> None:
+    layers = [{"kind": "dense", "name": "output", "activation": activation}]
+
+    warnings = resolved(job(network={"layers": layers})).warnings
+
+    assert any("applied twice" in warning for warning in warnings) is told
+
+
+def test_an_average_that_begins_after_the_last_epoch_is_refused():
+    averaging = {"kind": "stochastic_weight_averaging", "start": {"epochs": 10}}
+
+    found = _problems(job(training={"epochs": 10, "averaging": averaging}))
+
+    assert found["/training/averaging/start"].code == "too_late"

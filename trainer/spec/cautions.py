@@ -10,9 +10,28 @@ from trainer.spec.normalizations import Batch, NoNormalization
 from trainer.spec.serving import Serving
 
 
-def cautions(network: NetworkSpec, serving: Serving) -> list[str]:
+def cautions(network: NetworkSpec, serving: Serving, task: str) -> list[str]:
     """Return the warnings about the layers of a filled network."""
-    return [*_self_normalising(network), *_slow(network, serving)]
+    return [
+        *_self_normalising(network),
+        *_slow(network, serving),
+        *_squashed(network, task),
+    ]
+
+
+def _squashed(network: NetworkSpec, task: str) -> Iterator[str]:
+    """Say where the output already does what its loss does.
+
+    Keras' losses take probabilities unless told otherwise, ours take the sums.
+    """
+    last = network.layers[-1]
+    own = {"classification": "softmax", "multi_label": "sigmoid"}.get(task)
+    if isinstance(last, Block) and last.activation and last.activation.kind == own:
+        yield (
+            f"{last.name}: the loss and predictions apply {own} to the sums of the "
+            f"output themselves; with activation {own} it is applied twice, and "
+            "learning is slow: use activation none"
+        )
 
 
 def _slow(network: NetworkSpec, serving: Serving) -> Iterator[str]:

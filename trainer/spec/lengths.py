@@ -18,6 +18,16 @@ Length = Count | Epochs
 """A length in steps, or ``{"epochs": n}``."""
 
 
+def number(length: int | Epochs) -> float:
+    """Return the number of a length, whatever it counts."""
+    return length.epochs if isinstance(length, Epochs) else length
+
+
+def comparable(one: int | Epochs, other: int | Epochs) -> bool:
+    """Return whether both lengths count the same."""
+    return isinstance(one, Epochs) == isinstance(other, Epochs)
+
+
 def steps_of(length: int | Epochs, steps_per_epoch: int) -> float:
     """Return a length in steps."""
     if isinstance(length, Epochs):

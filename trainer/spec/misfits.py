@@ -9,6 +9,7 @@ from trainer.spec.base import variants
 from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.features import Inputs
 from trainer.spec.layers import Dense
+from trainer.spec.lengths import Epochs
 from trainer.spec.network import NetworkSpec
 from trainer.spec.schema import Schema
 from trainer.spec.training import Training
@@ -29,6 +30,7 @@ def misfits(
     return [
         *_augmentation(training, answer, inputs),
         *_mixing(training, answer, inputs),
+        *_averaging(training),
         *_imbalance(training, answer),
         *_decay(training),
         *_cache(training),
@@ -84,6 +86,18 @@ def _mixing(training: Training, answer: Answer, inputs: Inputs) -> Iterator[Prob
     elif kind == "other" or _names_things(inputs):
         detail = "tokens and embedded categories are names, which cannot be mixed"
         yield Problem(place, "wrong_mixing", detail, "none")
+
+
+def _averaging(training: Training) -> Iterator[Problem]:
+    """Refuse an average that begins when training is over."""
+    start = getattr(training.averaging, "start", None)
+    if isinstance(start, Epochs) and start.epochs >= training.epochs:
+        place = pointer("training", "averaging", "start")
+        detail = (
+            f"the average begins after {start.epochs:g} epochs, training ends after "
+            f"{training.epochs}"
+        )
+        yield Problem(place, "too_late", detail)
 
 
 def _names_things(inputs: Inputs) -> bool:

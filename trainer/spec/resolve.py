@@ -160,7 +160,7 @@ def resolve(
         reuse=tuple(found.matches),
         preprocessing_from=found.taken,
         estimate=estimate(rows, found.built.inputs, training, schema, dataset),
-        warnings=(*warnings, *told, *cautions(network, spec.serving)),
+        warnings=(*warnings, *told, *cautions(network, spec.serving, answer.task)),
     )
     if resolution.parameters > limits.parameters:
         raise InvalidSpec(

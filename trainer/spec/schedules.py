@@ -8,6 +8,7 @@ any of them may have. So there is nothing to save. The exception are those in
 """
 
 from bisect import bisect_right
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -15,7 +16,7 @@ from pydantic import Field, model_validator
 from trainer.spec.base import Coefficient, Fraction, Named, Rate
 from trainer.spec.curve import Schedulable
 from trainer.spec.cycles import Cosine, CosineRestarts, OneCycle
-from trainer.spec.lengths import Length, steps_of
+from trainer.spec.lengths import Length, comparable, number, steps_of
 from trainer.spec.measured import Performance, RangeTest
 
 
@@ -58,6 +59,12 @@ class PiecewiseConstant(Schedulable):
                 f"{len(self.boundaries)} boundaries need as many factors, "
                 f"{len(self.factors)} are given"
             )
+        for before, after in pairwise(self.boundaries):
+            if comparable(before, after) and number(before) >= number(after):
+                raise ValueError(
+                    f"boundaries increase; {number(after):g} comes after "
+                    f"{number(before):g}"
+                )
         return self
 
     def curve(self, step: float, steps_per_epoch: int) -> float:
