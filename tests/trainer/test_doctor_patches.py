@@ -162,12 +162,18 @@ def test_a_patch_holds_what_changes_and_nothing_else() -> None:
         "network": {
             "defaults": {
                 "activation": "elu",
-                "initializer": "glorot_uniform",
+                "initializer": "he_normal",
                 "normalization": "batch",
             }
         },
         "training": {"optimizer": {"learning_rate": 0.1}},
     }
+
+
+def test_an_initializer_belongs_to_the_activation_that_is_offered_with_it() -> None:
+    alone = offered(SPECS["defaults"], "initialize")
+
+    assert alone == {"network": {"defaults": {"initializer": "glorot_uniform"}}}
 
 
 def test_layers_that_must_change_are_written_out_whole_without_the_fault() -> None:

@@ -133,6 +133,11 @@ def rectify(draft: Draft) -> None:
             kind = word.get("kind") if isinstance(word, dict) else word
             if kind in FLAT:
                 layer["activation"] = "elu"
+    inherited = draft.spec["network"].get("defaults", {})
+    chosen = (inherited.get("activation"), inherited.get("initializer"))
+    if draft.mended and chosen == ("elu", "glorot_uniform"):
+        # it was chosen for the activation that has just been replaced
+        inherited["initializer"] = "he_normal"
 
 
 def normalize(draft: Draft) -> None:
