@@ -15,9 +15,9 @@ from trainer import reuse
 from trainer.data import Examples, Prepared
 from trainer.dataset import open_dataset
 from trainer.disturbance import changes_input, layout_of
+from trainer.doctor.admission import admit
 from trainer.environment import choose_device, fingerprint, settle
 from trainer.errors import NotADataset
-from trainer.doctor.admission import admit
 from trainer.frozen import Frozen
 from trainer.frozen_cache import FrozenCache
 from trainer.frozen_outputs import FrozenOutputs

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from trainer.mixing import Mixed
     from trainer.doctor.probes import Probe
+    from trainer.mixing import Mixed
     from trainer.network import Cut, Network
     from trainer.spec.training import Training
     from trainer.weighting import TrainingLoss

@@ -79,9 +79,7 @@ def target_scale(
         resolution.task != "regression"
         or numbers is None
         or OUTPUT in resolution.frozen
-        or not (
-            resolution.spec.dataset.standardize or not resolution.inputs.table
-        )
+        or not (resolution.spec.dataset.standardize or not resolution.inputs.table)
         or not isinstance(layer, Dense)
         or _bent(layer)
     ):

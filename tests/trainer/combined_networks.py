@@ -94,7 +94,7 @@ def _carries(fields: Mapping[str, Any], shape: Shape) -> bool:
         layer.tensors([shape])
     except (Impossible, ValidationError):
         return False
-    return layer.sums_per_output == 1 or layer.widens
+    return bool(layer.sums_per_output == 1 or layer.widens)
 
 
 class Sketch:

@@ -47,7 +47,7 @@ GAP = 0.1
 """Difference of a score between training rows and rows held back."""
 LASTING = 3
 """Evaluations in a row that a fault of the curves must last."""
-RARELY = 0.1
+RARELY = 0.2
 """Predictions of a class over its rows that are as good as none."""
 SEEN = 5
 """Rows of a class that must have been seen before its absence among the answers says

@@ -36,7 +36,7 @@ class Conv2d(Tailed):
         self.bias = nn.Parameter(torch.empty(filters)) if bias else None
         self.stride, self.dilation, self.groups = stride, dilation, groups
         self.border = None
-        self.padding: Pair = (0, 0)
+        self.padding: tuple[int, ...] = (0, 0)
         if same:
             border = Border((shape[1], shape[2]), kernel, stride, dilation)
             self.padding = border.even or (0, 0)

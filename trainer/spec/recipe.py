@@ -80,9 +80,7 @@ def resolved_dataset(
                     if f.encoding is not None
                 },
                 "standardize": (
-                    inputs.table
-                    if ref.standardize is None
-                    else ref.standardize
+                    inputs.table if ref.standardize is None else ref.standardize
                 ),
                 "split": Split(
                     validation=validation,
