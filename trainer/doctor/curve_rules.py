@@ -237,7 +237,7 @@ def collapse(course: Course) -> Sign | None:
     return Sign(
         "class_collapse",
         "critical" if len(never) == len(seen) - 1 else "warning",
-        f"{len(never)} of {len(seen)} classes are hardly ever predicted, though "
+        f"{len(never)} of {len(seen)} classes hardly ever come up as answers, though "
         f"{sum(actual[n] for n in never)} of {sum(actual)} rows are theirs: "
         + (
             "the classes are unequal; weigh them or sample them evenly"
