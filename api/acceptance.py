@@ -18,11 +18,11 @@ from catalog import datasets, models
 from catalog.errors import NotFound
 from catalog.jobs import Request, Submission
 from catalog.tables import Dataset, Model
+from trainer.spec.data.schema import Schema
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Limits, Resolution, resolve
 from trainer.spec.reuse import Source, named_inputs
-from trainer.spec.schema import Schema
 
 NAMES_COMPARED = 1_000
 """How many names a suggestion is chosen from."""

@@ -19,10 +19,10 @@ from trainer.spec.advice import sources
 from trainer.spec.advice.advise import Advice, advise
 from trainer.spec.advice.alternatives import Alternative
 from trainer.spec.advice.wishes import AdviceRequest
+from trainer.spec.data.schema import Schema
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
 from trainer.spec.resolve import Limits as SpecLimits
 from trainer.spec.resolve import Resolution
-from trainer.spec.schema import Schema
 
 router = APIRouter(prefix="/advice", tags=["service"])
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog import events, jobs
 from catalog.tables import Attempt, Event, Job, Metric, Status
-from trainer.spec.recipe import rises
+from trainer.spec.resolve.recipe import rises
 
 
 class ProgressView(BaseModel):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from api.problems import Fault
-from trainer.spec.schema import Column
+from trainer.spec.data.schema import Column
 
 FORMATS = ("PNG", "JPEG", "BMP")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}

@@ -13,8 +13,8 @@ from trainer.spec.averaging import Averaging
 from trainer.spec.base import Spec, variants
 from trainer.spec.clipping import GradientClipping
 from trainer.spec.data import Windows
+from trainer.spec.data.encodings import Encoding
 from trainer.spec.doctor import Doctor
-from trainer.spec.encodings import Encoding
 from trainer.spec.initializers import Initializer
 from trainer.spec.layers import Layer
 from trainer.spec.losses import Loss

@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from trainer.assembly import assembled  # noqa: E402 - the checkout is not installed
-from trainer.dataset import Dataset, described  # noqa: E402
-from trainer.loop import _epoch  # noqa: E402
-from trainer.order import Order  # noqa: E402
+from trainer.data.dataset import Dataset, described  # noqa: E402
+from trainer.process.order import Order  # noqa: E402
+from trainer.training.loop import _epoch  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from trainer.assembly import Assembly, assembled
-from trainer.dataset import Dataset, open_dataset
-from trainer.loop import fit
-from trainer.model_folder import WEIGHTS
-from trainer.order import Order
-from trainer.registration import register
+from trainer.data.dataset import Dataset, open_dataset
+from trainer.process.order import Order
+from trainer.saved.model_folder import WEIGHTS
+from trainer.saved.registration import register
+from trainer.saved.sparse_weights import SPARSE
 from trainer.serving.held import held_rows
 from trainer.serving.served import serve
-from trainer.sparse_weights import SPARSE
 from trainer.spec.serving import Serving
+from trainer.training.loop import fit
 
 LAYERS = [
     {"kind": "dense", "name": "hidden1", "units": 300, "dropout": 0},

@@ -25,15 +25,15 @@ import numpy as np
 import torch
 
 from trainer.assembly import Assembly, assembled
-from trainer.commands import Commands
 from trainer.data import Examples
-from trainer.dataset import Dataset, described
-from trainer.loop import fit
+from trainer.data.dataset import Dataset, described
 from trainer.network import Network
-from trainer.order import Order, OrderedSource
+from trainer.process.commands import Commands
+from trainer.process.order import Order, OrderedSource
 from trainer.run import Run
 from trainer.spec.network import INPUT
 from trainer.training import Training
+from trainer.training.loop import fit
 
 CACHE_BYTES = 10 * 2**30
 PLAIN = {"normalization": "none", "activation": "relu", "dropout": 0.0}

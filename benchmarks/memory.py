@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from trainer.spec.data.schema import Column, Part, Schema, Value
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import resolve
-from trainer.spec.schema import Column, Part, Schema, Value
 
 IMAGES, TABLE, PHOTOS, DIGITS = "images", "table", "photos", "digits"
 SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier
 from skorch import NeuralNetClassifier
 
 from benchmarks.train_loop import LEARNING_RATE, MOMENTUM, compare, digits, mlp, ours
-from trainer.dataset import Dataset
+from trainer.data.dataset import Dataset
 
 ROWS, BATCH, ROUNDS = 15_000, 50, 5
 

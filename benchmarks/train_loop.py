@@ -24,9 +24,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainer.assembly import assembled
-from trainer.dataset import Dataset, described
-from trainer.loop import fit
-from trainer.order import Order
+from trainer.data.dataset import Dataset, described
+from trainer.process.order import Order
+from trainer.training.loop import fit
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 

@@ -28,7 +28,7 @@ from catalog.pages import page as keyset_page
 from catalog.session import reading, transaction
 from catalog.settings import settings
 from catalog.tables import TERMINAL, Dataset, Job, Model
-from trainer.spec.schema import Schema
+from trainer.spec.data.schema import Schema
 
 LARGEST_VERSION = 2**31 - 1
 ORPHAN_SECONDS = 86_400

@@ -24,7 +24,7 @@ class Dataset(Base):
     rows: Mapped[int] = mapped_column(Serial)
     bytes: Mapped[int] = mapped_column(Serial)
     schema: Mapped[dict[str, Any]]
-    """`trainer.spec.schema.Schema` as JSON."""
+    """`trainer.spec.data.schema.Schema` as JSON."""
     report: Mapped[dict[str, Any]]
     """What the preflight found."""
     options: Mapped[dict[str, Any]]

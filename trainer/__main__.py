@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainer.commands import Commands
 from trainer.errors import TrainerError
-from trainer.order import Order, OrderedSource
+from trainer.process.commands import Commands
+from trainer.process.order import Order, OrderedSource
 from trainer.run import Run
 from trainer.spec.errors import InvalidSpec, Problem, problems_of
 from trainer.spec.job import JobSpec
@@ -130,11 +130,11 @@ def train(options: argparse.Namespace) -> int:
 def main(arguments: list[str]) -> int:
     """Serve a worker, or train stand-alone."""
     if arguments == ["--serve"]:
-        from trainer.serve import serve  # noqa: PLC0415 - it takes over the streams
+        from trainer.process.serve import serve  # noqa: PLC0415 - it takes over the streams
 
         return serve()
     if arguments == ["--template"]:
-        from trainer.template import template  # noqa: PLC0415 - see above
+        from trainer.process.template import template  # noqa: PLC0415 - see above
 
         return template()
     return train(parsed(arguments))

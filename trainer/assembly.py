@@ -13,39 +13,39 @@ from pydantic import ValidationError
 
 from trainer import reuse
 from trainer.data import Examples, Prepared
-from trainer.dataset import open_dataset
-from trainer.disturbance import changes_input, layout_of
+from trainer.data.dataset import open_dataset
+from trainer.data.selection import select
+from trainer.data.series import with_timeline
+from trainer.data.target_scale import target_scale
+from trainer.data.targets import targets_of
 from trainer.doctor.admission import admit
-from trainer.environment import choose_device, fingerprint, settle
 from trainer.errors import NotADataset
 from trainer.frozen import Frozen
-from trainer.frozen_cache import FrozenCache
-from trainer.frozen_outputs import FrozenOutputs
-from trainer.memory import in_memory
+from trainer.frozen.cache import FrozenCache
+from trainer.frozen.outputs import FrozenOutputs
 from trainer.network import Network
 from trainer.preprocessing import Preprocessing
-from trainer.selection import select
-from trainer.series import with_timeline
+from trainer.process.environment import choose_device, fingerprint, settle
 from trainer.spec.errors import InvalidSpec, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.layers import OUTPUT
 from trainer.spec.network import INPUT
 from trainer.spec.resolve import resolve
-from trainer.target_scale import target_scale
-from trainer.targets import targets_of
 from trainer.training import Material, Training
-from trainer.weighting import class_weights
+from trainer.training.disturbance import changes_input, layout_of
+from trainer.training.memory import in_memory
+from trainer.training.weighting import class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trainer.dataset import Dataset
-    from trainer.order import Order
+    from trainer.data.dataset import Dataset
+    from trainer.data.selection import Selection
+    from trainer.data.target_scale import TargetScale
+    from trainer.data.targets import Targets
+    from trainer.process.order import Order
     from trainer.reuse import Loaded
-    from trainer.selection import Selection
     from trainer.spec.resolve import Resolution
-    from trainer.target_scale import TargetScale
-    from trainer.targets import Targets
 
 
 @dataclass

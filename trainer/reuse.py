@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer import model_folder
 from trainer.errors import ModelBroken, ReuseMismatch
-from trainer.model_folder import ModelFolder, tensor_sha256
+from trainer.saved import model_folder
+from trainer.saved.model_folder import ModelFolder, tensor_sha256
 from trainer.spec.reuse import Source, named_inputs
 
 if TYPE_CHECKING:

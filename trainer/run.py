@@ -1,7 +1,7 @@
 """One order from beginning to end, told as events: build, reuse, fit, model.
 
-An event is a JSON object with the field ``event``; `trainer.serve` sends them to the
-worker, ``python -m trainer`` prints them.
+An event is a JSON object with the field ``event``; `trainer.process.serve` sends them
+to the worker, ``python -m trainer`` prints them.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoint
 from trainer.assembly import assemble
-from trainer.checkpoint import Saved, Saver
 from trainer.errors import Diverged
-from trainer.loop import fit
-from trainer.memory import in_memory
-from trainer.progress import Progress
-from trainer.registration import monitored, register
+from trainer.process.progress import Progress
+from trainer.saved import checkpoint
+from trainer.saved.checkpoint import Saved, Saver
+from trainer.saved.registration import monitored, register
+from trainer.training.loop import fit
+from trainer.training.memory import in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trainer.assembly import Assembly
-    from trainer.checkpoint import NotSaved
-    from trainer.commands import Commands
-    from trainer.loop import Report
-    from trainer.order import Order
+    from trainer.process.commands import Commands
+    from trainer.process.order import Order
+    from trainer.saved.checkpoint import NotSaved
     from trainer.training import Training
+    from trainer.training.loop import Report
 
 Event = dict[str, Any]
 

@@ -19,7 +19,7 @@ from catalog.ingest.columns import (
 )
 from catalog.ingest.errors import Refused, refuse
 from catalog.ingest.kinds import CATEGORIES
-from trainer.spec.schema import ColumnKind
+from trainer.spec.data.schema import ColumnKind
 
 BLOCK = 4 * 1024**2
 WHOLE = 256 * 1024**2

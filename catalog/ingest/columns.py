@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from catalog.ingest.errors import too_large
 from catalog.ingest.order import Complaint, File, Limits, Options
-from trainer.spec.schema import ColumnKind, Part
+from trainer.spec.data.schema import ColumnKind, Part
 
 Array = npt.NDArray[Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from catalog.ingest.columns import Array
-from trainer.spec.schema import Part
+from trainer.spec.data.schema import Part
 
 MOST_ROWS = 50_000_000
 """Rows up to which duplicates are looked for: eight bytes of memory each."""

@@ -12,7 +12,7 @@ from catalog.ingest.columns import Draft
 from catalog.ingest.duplicates import RowHashes
 from catalog.ingest.order import Answer, Order
 from catalog.ingest.statistics import Summary
-from trainer.spec.schema import Schema
+from trainer.spec.data.schema import Schema
 
 
 def ingest(order: Order, folder: Path) -> Answer:

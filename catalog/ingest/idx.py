@@ -12,7 +12,7 @@ from catalog.ingest import gzipped
 from catalog.ingest.columns import Array, Draft, Upload, image_shape
 from catalog.ingest.errors import refuse, too_large
 from catalog.ingest.order import File, Limits
-from trainer.spec.schema import ColumnKind
+from trainer.spec.data.schema import ColumnKind
 
 DTYPES = {0x08: "|u1", 0x09: "|i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 BLOCK = 4 * 1024**2

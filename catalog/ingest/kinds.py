@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from catalog.ingest.columns import NO_BOOLEAN, NO_CATEGORY, NO_DATE, Array
 from catalog.ingest.errors import refuse
 from catalog.ingest.order import Complaint, TableKind
-from trainer.spec.schema import ColumnKind
+from trainer.spec.data.schema import ColumnKind
 
 CATEGORIES = 1_000
 """Most distinct strings of a category column."""

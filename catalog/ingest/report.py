@@ -7,9 +7,9 @@ from catalog.ingest.columns import Draft
 from catalog.ingest.duplicates import RowHashes
 from catalog.ingest.order import Complaint, Order
 from catalog.ingest.statistics import Summary
-from trainer.spec.features import becomes
-from trainer.spec.imbalance import is_rare, rarest_class
-from trainer.spec.schema import Column
+from trainer.spec.data.features import becomes
+from trainer.spec.data.imbalance import is_rare, rarest_class
+from trainer.spec.data.schema import Column
 
 CLASSES = 100
 """Different values up to which a column may be one of classes."""

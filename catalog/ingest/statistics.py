@@ -19,9 +19,9 @@ from catalog.ingest.columns import (
 from catalog.ingest.duplicates import RowHashes
 from catalog.ingest.errors import Refused
 from catalog.ingest.order import Complaint
-from trainer.spec.calendar import CYCLES, place
-from trainer.spec.schema import Column, DatePart, Part, Scalar, Value
-from trainer.spec.words import Counting
+from trainer.spec.data.calendar import CYCLES, place
+from trainer.spec.data.schema import Column, DatePart, Part, Scalar, Value
+from trainer.spec.data.words import Counting
 
 BLOCK = 2 * 1024**2
 """Bytes of a column read at a time."""

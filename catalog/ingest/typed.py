@@ -10,7 +10,7 @@ from catalog.ingest.columns import NO_BOOLEAN, NO_DATE, Array
 from catalog.ingest.errors import Refused, refuse
 from catalog.ingest.kinds import Decision, Strings
 from catalog.ingest.order import Complaint, TableKind
-from trainer.spec.schema import ColumnKind
+from trainer.spec.data.schema import ColumnKind
 
 types = pa.types
 

@@ -20,7 +20,7 @@ from catalog.jobs import Claim
 from catalog.models import Registration
 from catalog.session import engine, transaction
 from catalog.tables import Dataset
-from trainer.spec.schema import Column, Part, Schema, Value
+from trainer.spec.data.schema import Column, Part, Schema, Value
 
 DIGITS = Schema(
     rows=1000,

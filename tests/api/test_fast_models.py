@@ -17,8 +17,8 @@ from frostline.sparse import read_sparse
 from tests.api.lab import Lab
 from tests.trainer import trainings
 from tests.trainer.trainings import pictures, spec
-from trainer.model_folder import read
-from trainer.reopened import network_of
+from trainer.saved.model_folder import read
+from trainer.saved.reopened import network_of
 from trainer.serving.held import held_rows
 from trainer.serving.served import serve
 from trainer.spec.serving import Serving

@@ -23,7 +23,7 @@ from catalog.session import reading, transaction
 from catalog.tables import Model
 from tests.api.lab import DIGITS, FLOWERS, Lab, faults, problem
 from trainer.preprocessing import Preprocessing
-from trainer.spec.schema import Schema
+from trainer.spec.data.schema import Schema
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """A prediction asks the database for one row only."""

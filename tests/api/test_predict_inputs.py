@@ -11,9 +11,9 @@ import pytest
 from tests.api.lab import Lab, add_dataset
 from tests.api.test_predict import ask, describe, place_graph, refused
 from trainer.spec.data import Windows
-from trainer.spec.encodings import Embedding, Text
-from trainer.spec.schema import Column, Part, Schema, Value
-from trainer.spec.words import counted
+from trainer.spec.data.encodings import Embedding, Text
+from trainer.spec.data.schema import Column, Part, Schema, Value
+from trainer.spec.data.words import counted
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """A prediction asks the database for one row only."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.catalog.uploads import Reader
-from trainer.spec.schema import Column
+from trainer.spec.data.schema import Column
 
 
 @pytest.fixture

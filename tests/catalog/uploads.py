@@ -19,7 +19,7 @@ from PIL import Image
 from catalog.ingest import finish
 from catalog.ingest.errors import Refused
 from catalog.ingest.order import Complaint, File, Limits, Options, Order
-from trainer.spec.schema import Column, Schema
+from trainer.spec.data.schema import Column, Schema
 
 Content = bytes | str | Path
 

@@ -13,7 +13,7 @@ import pytest
 from tests.docs.snippets import ROOT, snippets
 
 COPIED = ("api", "catalog", "frostline", "trainer", "worker", "tests/trainer")
-EDITED = Path("trainer/spec/optimizers.py")
+EDITED = Path("trainer/spec/optimizers/__init__.py")
 FAMILY = ("test_spec_families.py", "test_optimizers.py", "test_pacing.py")
 ASKED = """
 import json

@@ -5,8 +5,8 @@ from itertools import chain, combinations
 from tests.trainer.spec_samples import DIGITS, PASSENGERS, integers
 from trainer.spec.advice.advise import Advice, advise
 from trainer.spec.advice.wishes import WISHES, AdviceRequest
-from trainer.spec.schema import Column, Part, Schema, Value
-from trainer.spec.words import WordCount
+from trainer.spec.data.schema import Column, Part, Schema, Value
+from trainer.spec.data.words import WordCount
 
 
 def of_rows(rows: int, *columns: Column, target: str | None = None) -> Schema:

@@ -28,10 +28,10 @@ from tests.trainer.combined_data import (
 from tests.trainer.combined_networks import NEEDED, PARTS, network
 from tests.trainer.combined_values import values
 from trainer.spec.base import variants
+from trainer.spec.data.schema import Schema
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import resolve
-from trainer.spec.schema import Schema
 
 SEVERAL = {
     "layers": 5,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset import Dataset, described
-from trainer.spec.schema import Column
-from trainer.spec.words import counted
+from trainer.data.dataset import Dataset, described
+from trainer.spec.data.schema import Column
+from trainer.spec.data.words import counted
 
 ROWS = 48
 WINDOWED_ROWS = 160

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from tests.trainer.combined_values import values
 from tests.trainer.test_spec_families import REQUIRED
 from trainer.spec.base import Spec, variants
-from trainer.spec.blocks import Block, Defaults
 from trainer.spec.layers import Layer
+from trainer.spec.layers.blocks import Block, Defaults
 from trainer.spec.network import MERGES
 from trainer.spec.shapes import Impossible, Shape
 

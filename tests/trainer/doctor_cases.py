@@ -14,7 +14,7 @@ from sklearn import datasets
 
 from api.job_actions import merged
 from tests.trainer.trainings import carry_out, order
-from trainer.dataset import Dataset, described
+from trainer.data.dataset import Dataset, described
 from trainer.errors import TrainerError
 
 Json = dict[str, Any]

@@ -18,8 +18,8 @@ from torch import nn
 
 from trainer.importing.checksum import masked_crc32c
 from trainer.importing.reading import answered
-from trainer.model_folder import read
-from trainer.reopened import network_of
+from trainer.saved.model_folder import read
+from trainer.saved.reopened import network_of
 from trainer.spec.imports import (
     ImportAnswer,
     ImportFile,

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tests.trainer.trainings import carry_out, order, spec
-from trainer.dataset import Dataset
-from trainer.model_folder import ModelFolder, read
+from trainer.data.dataset import Dataset
 from trainer.preprocessing import Preprocessing
-from trainer.spec.calendar import CYCLES, place
-from trainer.spec.schema import Column, ColumnKind, Part, Schema, Value
-from trainer.spec.words import counted
+from trainer.saved.model_folder import ModelFolder, read
+from trainer.spec.data.calendar import CYCLES, place
+from trainer.spec.data.schema import Column, ColumnKind, Part, Schema, Value
+from trainer.spec.data.words import counted
 
 GOOD, BAD = ("great", "lovely", "perfect"), ("awful", "boring", "broken")
 SHOPS = 70

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from trainer.spec.data.schema import Column, Part, Schema, Value
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Resolution, resolve
 from trainer.spec.reuse import Source
-from trainer.spec.schema import Column, Part, Schema, Value
 
 
 def integers(name: str, counts: dict[int, int]) -> Column:

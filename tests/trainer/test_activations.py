@@ -14,14 +14,14 @@ from tests.trainer import trainings
 from tests.trainer.networks import network
 from tests.trainer.spec_samples import job, resolved
 from tests.trainer.trainings import pictures, spec, trained, weights
-from trainer.loop import fit
 from trainer.network import Network
-from trainer.registration import register
-from trainer.reopened import network_of
+from trainer.saved.registration import register
+from trainer.saved.reopened import network_of
 from trainer.spec.activations import Activation
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.network import NetworkSpec, filled
+from trainer.training.loop import fit
 
 KINDS = [member.model_fields["kind"].default for member in variants(Activation)]
 

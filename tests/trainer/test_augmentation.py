@@ -15,7 +15,7 @@ from trainer.augmentation.flipping import flipped
 from trainer.augmentation.values import brightened, contrasted
 from trainer.augmentation.warping import turned, zoomed
 from trainer.spec.augmentation import Augmentation
-from trainer.spec.augmented import Augmented, Layout
+from trainer.spec.augmentation.augmented import Augmented, Layout
 from trainer.spec.base import variants
 
 LAYOUTS = {

@@ -10,11 +10,11 @@ from tests.trainer import trainings
 from tests.trainer.spec_samples import DIGITS, PASSENGERS, job, resolved
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, numbers, pictures, spec
 from trainer.data import Gatherer
-from trainer.disturbance import layout_of
 from trainer.spec.augmentation import Augmentation
-from trainer.spec.augmented import Augmented, Layout
+from trainer.spec.augmentation.augmented import Augmented, Layout
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
+from trainer.training.disturbance import layout_of
 
 
 def test_a_table_says_which_of_its_columns_are_numbers() -> None:

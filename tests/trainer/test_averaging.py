@@ -9,9 +9,9 @@ from torch import Tensor
 
 from tests.trainer import trainings
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, pictures, spec
-from trainer.averaging import Averages
-from trainer.loop import fit
 from trainer.spec.training import Training as Recipe
+from trainer.training.averaging import Averages
+from trainer.training.loop import fit
 
 EMA = {"kind": "exponential_moving_average", "decay": 0.9}
 SWA = {"kind": "stochastic_weight_averaging", "start": 10, "every": 5}

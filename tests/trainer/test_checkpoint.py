@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer import checkpoint
-from trainer.checkpoint import NotSaved, Saved, Saver, Snapshot
 from trainer.errors import CheckpointBroken, CheckpointsFailed
+from trainer.saved import checkpoint
+from trainer.saved.checkpoint import NotSaved, Saved, Saver, Snapshot
 
 
 def snapshot(step: int = 7, numbers: int = 1000) -> Snapshot:

@@ -27,9 +27,9 @@ from tests.trainer.combinations import (
 )
 from tests.trainer.combined_data import dataset
 from tests.trainer.trainings import Carried, order
-from trainer.commands import Commands
 from trainer.export import export
-from trainer.reopened import network_of
+from trainer.process.commands import Commands
+from trainer.saved.reopened import network_of
 
 ALL = 500
 FEW = 25

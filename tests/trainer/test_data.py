@@ -6,7 +6,7 @@ import torch
 
 from trainer.data import Examples, Gatherer, Pixels, Prepared
 from trainer.preprocessing import Preprocessing
-from trainer.spec.schema import Column, Part, Schema
+from trainer.spec.data.schema import Column, Part, Schema
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.dataset import open_dataset, read_idx
+from trainer.data.dataset import open_dataset, read_idx
 from trainer.errors import NotADataset
-from trainer.spec.schema import Column, Part, Schema
+from trainer.spec.data.schema import Column, Part, Schema
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:

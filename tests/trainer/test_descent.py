@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
-from trainer.descent import Descent
 from trainer.errors import NothingLearns
 from trainer.network import Network
 from trainer.spec.network import NetworkSpec, filled
 from trainer.spec.training import Training
+from trainer.training.descent import Descent
 
 INPUT = "input"
 

@@ -24,8 +24,8 @@ from tests.trainer.trainings import (
 from trainer.doctor.anatomy import SATURATED
 from trainer.doctor.doctor import Doctor
 from trainer.doctor.figures import Sample
-from trainer.loop import fit
 from trainer.training import Training
+from trainer.training.loop import fit
 
 PLAIN = {"normalization": "none", "dropout": 0.0}
 

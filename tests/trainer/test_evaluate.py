@@ -12,8 +12,8 @@ from torch.nn.functional import (
     mse_loss,
 )
 
-from trainer.evaluate import Measure, evaluate, falls, roc_auc
 from trainer.spec.losses import Task
+from trainer.training.evaluate import Measure, evaluate, falls, roc_auc
 
 
 def test_classification_is_measured_by_loss_and_share_of_right_answers() -> None:

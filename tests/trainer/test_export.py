@@ -26,7 +26,7 @@ from tests.trainer.networks import (
 from trainer import export as exporting
 from trainer.errors import ExportWrong
 from trainer.export import export
-from trainer.onnx_graph import record
+from trainer.export.graph import record
 from trainer.spec.activations import Activation
 from trainer.spec.base import variants
 

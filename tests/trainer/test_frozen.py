@@ -22,7 +22,7 @@ from tests.trainer.networks import (
 from trainer import frozen
 from trainer.errors import FrozenMoved
 from trainer.frozen import Frozen
-from trainer.model_folder import tensor_sha256
+from trainer.saved.model_folder import tensor_sha256
 from trainer.spec.base import variants
 from trainer.spec.optimizers import Optimizer
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer import frozen_cache
-from trainer.frozen_cache import FrozenCache, Key
+from trainer.frozen import cache as frozen_cache
+from trainer.frozen.cache import FrozenCache, Key
 
 GIBIBYTE = 2**30
 KEY = Key(
@@ -194,7 +194,7 @@ def test_a_forward_pass_that_fails_leaves_nothing(cache: FrozenCache) -> None:
 
 COMPUTE = """
 import sys, time, pathlib, hashlib, torch
-from trainer.frozen_cache import FrozenCache
+from trainer.frozen.cache import FrozenCache
 root, log = map(pathlib.Path, sys.argv[1:])
 def compute():
     with log.open("a") as file:

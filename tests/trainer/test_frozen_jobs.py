@@ -11,9 +11,9 @@ import torch
 
 from tests.trainer import trainings
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, Carried, order, pictures, spec
-from trainer import model_folder
-from trainer.commands import Commands
 from trainer.errors import CacheRefused, FrozenMoved, ModelBroken
+from trainer.process.commands import Commands
+from trainer.saved import model_folder
 
 SKIPPING: list[dict[str, Any]] = [
     {"kind": "dense", "name": "hidden1", "units": 6},

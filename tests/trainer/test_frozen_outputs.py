@@ -19,14 +19,14 @@ from tests.trainer.networks import (
     examples,
     network,
 )
-from trainer import frozen_outputs
 from trainer.data import order
-from trainer.descent import Descent
 from trainer.errors import CacheRefused
 from trainer.frozen import Frozen, chunk_rows, features
-from trainer.frozen_cache import FrozenCache
-from trainer.frozen_outputs import FrozenOutputs, Mode
+from trainer.frozen import outputs as frozen_outputs
+from trainer.frozen.cache import FrozenCache
+from trainer.frozen.outputs import FrozenOutputs, Mode
 from trainer.spec.training import Training
+from trainer.training.descent import Descent
 
 CPU = torch.device("cpu")
 GIBIBYTE = 2**30

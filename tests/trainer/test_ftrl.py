@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.spec.adaptive import Ftrl
+from trainer.spec.optimizers.adaptive import Ftrl
 
 
 def ftrl(

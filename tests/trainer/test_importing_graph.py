@@ -13,7 +13,7 @@ from trainer.importing.checking import WrittenGraph
 from trainer.importing.graph_activations import PLAIN, RULES
 from trainer.importing.graph_writer import NotWritten, write
 from trainer.network import Network
-from trainer.registration import PREFIX
+from trainer.saved.registration import PREFIX
 from trainer.spec.network import NetworkSpec, filled, table
 
 BARE = {"normalization": "none", "dropout": 0, "activation": "none"}

@@ -17,9 +17,9 @@ from torch import nn
 
 from tests.trainer import imports, trainings
 from trainer.export import export
-from trainer.model_folder import tensor_sha256
 from trainer.preprocessing import Preprocessing
-from trainer.reopened import drawn_rows, network_of
+from trainer.saved.model_folder import tensor_sha256
+from trainer.saved.reopened import drawn_rows, network_of
 
 LAYERS = [
     {"name": "conv1", "kind": "conv2d", "filters": 4, "normalization": "batch"},

@@ -12,14 +12,14 @@ from torch.func import functional_call
 
 from tests.trainer.inputs import SHOPS, dataset, made, reopened, reviews
 from tests.trainer.trainings import build, spec, trained
-from trainer.dataset import Dataset
+from trainer.data.dataset import Dataset
 from trainer.export import export
 from trainer.modules.column_embedding import ColumnEmbedding
-from trainer.reopened import network_of
-from trainer.spec.column_embedding import ColumnEmbedding as Layer
+from trainer.saved.reopened import network_of
+from trainer.spec.data.layout import Category, Numbers, Tokens
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.job import JobSpec
-from trainer.spec.layout import Category, Numbers, Tokens
+from trainer.spec.layers.column_embedding import ColumnEmbedding as Layer
 from trainer.spec.resolve import Resolution, resolve
 
 DENSE = [{"name": "hidden1", "kind": "dense", "units": 6}]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tests.catalog.uploads import Reader
 from tests.trainer.trainings import spec
-from trainer.commands import Commands
-from trainer.order import Order
+from trainer.process.commands import Commands
+from trainer.process.order import Order
 from trainer.run import Run
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import resolve

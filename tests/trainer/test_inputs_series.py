@@ -9,17 +9,17 @@ import pytest
 
 from tests.trainer.inputs import HOUR, dataset, made, reopened, waves
 from tests.trainer.trainings import build, spec
-from trainer.dataset import Dataset
+from trainer.data.dataset import Dataset
+from trainer.data.selection import Labels, select
+from trainer.data.series import with_timeline
 from trainer.errors import BadValue
 from trainer.preprocessing import Preprocessing
 from trainer.preprocessing.timeline import Timeline
-from trainer.selection import Labels, select
-from trainer.series import with_timeline
 from trainer.spec.data import DatasetRef, Windows
+from trainer.spec.data.schema import Part
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Resolution, resolve
-from trainer.spec.schema import Part
 
 LSTM = [{"kind": "lstm", "units": 8}]
 

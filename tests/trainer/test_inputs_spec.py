@@ -7,13 +7,13 @@ import pytest
 
 from tests.trainer.inputs import column, dataset, reviews, texts
 from tests.trainer.trainings import spec
-from trainer.dataset import Dataset
-from trainer.spec.encodings import Date, Embedding, Text
+from trainer.data.dataset import Dataset
+from trainer.spec.data.encodings import Date, Embedding, Text
+from trainer.spec.data.features import becomes
+from trainer.spec.data.schema import Column, Part, Schema, Value
 from trainer.spec.errors import InvalidSpec, problems_of
-from trainer.spec.features import becomes
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Resolution, resolve
-from trainer.spec.schema import Column, Part, Schema, Value
 
 DENSE = [{"name": "hidden1", "kind": "dense", "units": 6}]
 HOURS = np.arange(48) * 3_600_000_000

@@ -11,12 +11,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.trainer.inputs import dataset, texts
-from trainer.dataset import open_dataset
+from trainer.data.dataset import open_dataset
 from trainer.errors import BadValue, NotADataset, PreprocessingLost
 from trainer.preprocessing import Preprocessing
 from trainer.preprocessing.tokens import numbered, trained
-from trainer.spec.encodings import BagOfWords, Encoding, Text
-from trainer.spec.schema import Column
+from trainer.spec.data.encodings import BagOfWords, Encoding, Text
+from trainer.spec.data.schema import Column
 
 TEXTS = texts("The cat, the dog!", "the CAT sat", "dog dog 😀", None, "", "zebra zebra")
 TRAIN = np.arange(5)
@@ -113,7 +113,7 @@ def test_a_byte_pair_encoding_joins_what_is_often_side_by_side() -> None:
 def test_the_same_texts_make_the_same_tokenizer_in_any_process(tokenizer: str) -> None:
     program = (
         "from trainer.preprocessing.tokens import trained\n"
-        "from trainer.spec.encodings import Text\n"
+        "from trainer.spec.data.encodings import Text\n"
         "lines = [f'{n % 7} b{n % 5} c{n % 3} d{n}' for n in range(300)]\n"
         f"print(trained(lines, Text(tokenizer={tokenizer!r}, vocabulary_size=290)))"
     )

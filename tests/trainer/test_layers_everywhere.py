@@ -21,14 +21,14 @@ from tests.trainer.trainings import (
     trained,
     weights,
 )
-from trainer.dataset import Dataset, described
+from trainer.data.dataset import Dataset, described
 from trainer.export import export
-from trainer.loop import fit
 from trainer.network import Network
 from trainer.spec.base import variants
 from trainer.spec.layers import Layer
+from trainer.spec.layers.noise import Noise
 from trainer.spec.network import NetworkSpec
-from trainer.spec.noise import Noise
+from trainer.training.loop import fit
 
 WORDS = {"kind": "embedding", "units": 4, "vocabulary_size": 9}
 IDS, SEQUENCE, IMAGE, VECTOR = (7,), (6, 4), (2, 7, 6), (6,)

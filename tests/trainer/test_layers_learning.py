@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.trainer.trainings import build, history, spec, trained
-from trainer.dataset import Dataset, described
+from trainer.data.dataset import Dataset, described
 
 WORDS: dict[str, Any] = {"kind": "embedding", "units": 8, "vocabulary_size": 5}
 READERS: dict[str, list[dict[str, Any]]] = {

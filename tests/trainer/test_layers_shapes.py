@@ -11,7 +11,7 @@ from tests.trainer.layers import alone, applied, made, part
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.layers import Layer
-from trainer.spec.noise import Noise
+from trainer.spec.layers.noise import Noise
 
 SEQUENCE = torch.arange(1.0, 7.0).reshape(1, 3, 2)
 IMAGE = torch.arange(1.0, 5.0).reshape(1, 1, 2, 2)

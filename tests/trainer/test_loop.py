@@ -9,8 +9,8 @@ from tests.trainer import trainings
 from tests.trainer.trainings import DENSE, history, numbers, pictures, spec, trained
 from trainer.data import order
 from trainer.errors import Diverged, TooFewRows
-from trainer.loop import fit
 from trainer.training import Row
+from trainer.training.loop import fit
 
 CPU = torch.device("cpu")
 PLAIN = {"normalization": "none", "dropout": 0.0}

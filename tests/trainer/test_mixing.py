@@ -8,9 +8,9 @@ import torch
 from tests.trainer import trainings
 from tests.trainer.spec_samples import DIGITS, PASSENGERS, job, resolved
 from tests.trainer.trainings import DENSE, pictures, spec
-from trainer.mixing import Mixed, Mixer
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.mixing import Cutmix, Mixup
+from trainer.training.mixing import Mixed, Mixer
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainer import model_folder
 from trainer.errors import FolderTaken, ModelBroken
+from trainer.saved import model_folder
 
 DESCRIPTION: dict[str, Any] = {
     "name": "digits",

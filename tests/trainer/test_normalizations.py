@@ -14,10 +14,10 @@ from torch.nn import functional
 from tests.trainer import trainings
 from tests.trainer.networks import network
 from tests.trainer.trainings import pictures, spec, trained, weights
-from trainer.dataset import Dataset, described
+from trainer.data.dataset import Dataset, described
 from trainer.export import export
 from trainer.network import Network
-from trainer.reopened import network_of
+from trainer.saved.reopened import network_of
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.network import NetworkSpec, filled

@@ -9,16 +9,16 @@ import torch
 from tests.trainer import trainings
 from tests.trainer.spec_samples import job, resolved
 from tests.trainer.trainings import DENSE, pictures, spec
-from trainer import checkpoint
-from trainer.loop import fit
 from trainer.network import Network
-from trainer.parameter_groups import MULTIPLIER, ROLE, parameter_groups
+from trainer.saved import checkpoint
 from trainer.spec.base import variants
 from trainer.spec.errors import InvalidSpec
-from trainer.spec.layerwise import Muon
 from trainer.spec.network import NetworkSpec, filled
 from trainer.spec.optimizers import Optimizer
+from trainer.spec.optimizers.layerwise import Muon
 from trainer.training import Training
+from trainer.training.loop import fit
+from trainer.training.parameter_groups import MULTIPLIER, ROLE, parameter_groups
 
 KINDS = [member.model_fields["kind"].default for member in variants(Optimizer)]
 PLAIN: dict[str, Any] = {"activation": "tanh", "normalization": "none", "dropout": 0}

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from trainer.errors import BadValue, NonFinite, PreprocessingLost
 from trainer.preprocessing import Preprocessing
 from trainer.preprocessing.encodings import NO_BOOLEAN, NO_DATE
-from trainer.spec.schema import Column, Part, Schema
+from trainer.spec.data.schema import Column, Part, Schema
 
 TABLE = Schema(
     rows=5,

@@ -9,7 +9,7 @@ import pytest
 from tests.trainer.inputs import dataset
 from trainer.preprocessing import Preprocessing
 from trainer.preprocessing.encodings import NO_DATE
-from trainer.spec.encodings import (
+from trainer.spec.data.encodings import (
     Date,
     Embedding,
     Encoding,
@@ -19,7 +19,7 @@ from trainer.spec.encodings import (
     Standardized,
     Unscaled,
 )
-from trainer.spec.schema import Column
+from trainer.spec.data.schema import Column
 
 NUMBERS = np.array([1.0, 3.0, np.nan, 8.0])
 """Mean 4, median 3, deviation the root of 26 / 3."""

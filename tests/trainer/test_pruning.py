@@ -14,13 +14,13 @@ from tests.trainer import trainings
 from tests.trainer.networks import DENSE, network
 from tests.trainer.spec_samples import job, resolved
 from tests.trainer.trainings import history, pictures, spec, trained, weights
-from trainer.loop import fit
-from trainer.model_folder import read
-from trainer.pruning import Pruner, zero_fraction, zero_fractions
+from trainer.saved.model_folder import read
 from trainer.spec.errors import InvalidSpec
-from trainer.spec.lengths import Epochs
 from trainer.spec.pruning import Gradual, Magnitude, Pruning
+from trainer.spec.schedules.lengths import Epochs
 from trainer.spec.training import Training
+from trainer.training.loop import fit
+from trainer.training.pruning import Pruner, zero_fraction, zero_fractions
 
 STEPS = 5
 """Optimizer steps in an epoch of the pictures at batch size 8, validation held back."""

@@ -13,9 +13,9 @@ from sklearn.datasets import load_digits
 from tests.trainer import trainings
 from tests.trainer.test_pacing import assert_resumes
 from tests.trainer.trainings import DENSE, carry_out, order, pictures, spec
-from trainer.dataset import Dataset, described
-from trainer.range_test import Point, RangeTesting, suggested, thinned
-from trainer.spec.measured import RangeTest
+from trainer.data.dataset import Dataset, described
+from trainer.spec.schedules.measured import RangeTest
+from trainer.training.range_test import Point, RangeTesting, suggested, thinned
 
 LAYERS: list[dict[str, Any]] = [
     {"kind": "dense", "units": 64},

@@ -10,13 +10,13 @@ from torch.nn.functional import cross_entropy, mse_loss
 from tests.trainer import trainings
 from tests.trainer.spec_samples import DIGITS, PASSENGERS, job, resolved
 from tests.trainer.trainings import DENSE, pictures, spec
-from trainer.descent import Descent
 from trainer.network import Network
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.network import NetworkSpec, filled
 from trainer.spec.regularization import EarlyStopping
 from trainer.spec.training import Training
-from trainer.stopping import Stopping
+from trainer.training.descent import Descent
+from trainer.training.stopping import Stopping
 
 PLAIN = {"activation": "linear", "normalization": "none", "dropout": 0}
 INPUT = "input"

@@ -9,9 +9,9 @@ import torch
 
 from tests.trainer import trainings
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, pictures, spec
-from trainer import checkpoint
 from trainer.assembly import Assembly
-from trainer.loop import fit
+from trainer.saved import checkpoint
+from trainer.training.loop import fit
 
 ALL: dict[str, Any] = {
     "epochs": 4,

@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 
 from tests.trainer.trainings import CONVOLUTIONAL, model, pictures, spec
-from trainer.reopened import drawn_rows, network_of
+from trainer.saved.reopened import drawn_rows, network_of
 
 
 def served(order: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ import torch
 
 from tests.trainer import trainings
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, pictures, spec
-from trainer import checkpoint
 from trainer.assembly import Assembly
-from trainer.loop import fit
+from trainer.saved import checkpoint
 from trainer.training import Row
+from trainer.training.loop import fit
 
 LENGTHS = {"frozen": 20, "adam": 15, "convolutional": 20, "in_parts": 20}
 """Steps of each run: 36 rows in batches of 8 are 5 steps in each of 4 epochs."""

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests.trainer.networks import CONVOLUTIONAL, DENSE, IMAGE, RESIDUAL, network
-from trainer import frozen, model_folder
+from trainer import frozen
 from trainer.errors import FrozenMoved, ModelBroken, ReuseMismatch
 from trainer.frozen import Frozen
 from trainer.network import Network
 from trainer.reuse import Loaded, load, source_of
+from trainer.saved import model_folder
 from trainer.spec.reuse import Match, Reuse, match
 
 

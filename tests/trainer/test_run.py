@@ -13,19 +13,19 @@ import torch
 
 from tests.trainer import trainings
 from tests.trainer.trainings import carry_out, model, order, pictures, spec
-from trainer import checkpoint, model_folder
 from trainer.assembly import assemble
-from trainer.commands import Commands
 from trainer.errors import (
     CheckpointBroken,
     CheckpointsFailed,
     FrozenMoved,
     OutOfMemory,
 )
-from trainer.memory import in_memory
 from trainer.preprocessing import Preprocessing
+from trainer.process.commands import Commands
 from trainer.run import Event
+from trainer.saved import checkpoint, model_folder
 from trainer.spec.errors import InvalidSpec
+from trainer.training.memory import in_memory
 
 REUSE = [{"from": "source", "layers": "hidden.*", "freeze": "hidden1"}]
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from tests.trainer.networks import examples, network
 from trainer.errors import DrawsWrong
+from trainer.export.sampled import export_sampled, spreads_alike
 from trainer.modules.sampled import SampledAlpha, sampled
 from trainer.network import Network
-from trainer.sampled_export import export_sampled, spreads_alike
 
 LAYERS: dict[str, list[dict[str, Any]]] = {
     "on inputs and layers": [

@@ -12,10 +12,6 @@ from torch.optim.lr_scheduler import (
 )
 
 from trainer.spec.base import variants
-from trainer.spec.curve import Schedulable
-from trainer.spec.cycles import Cosine, CosineRestarts, OneCycle
-from trainer.spec.lengths import Epochs
-from trainer.spec.measured import Performance, Plateau, RangeTest
 from trainer.spec.schedules import (
     Constant,
     Exponential,
@@ -26,6 +22,10 @@ from trainer.spec.schedules import (
     Power,
     Schedule,
 )
+from trainer.spec.schedules.curve import Schedulable
+from trainer.spec.schedules.cycles import Cosine, CosineRestarts, OneCycle
+from trainer.spec.schedules.lengths import Epochs
+from trainer.spec.schedules.measured import Performance, Plateau, RangeTest
 
 PIECES: dict[str, Any] = {"boundaries": (10, 20), "factors": (0.5, 0.1)}
 WARMED = [m for m in variants(Schedule) if issubclass(m, Schedulable)]

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trainer.data.selection import Selection, select
+from trainer.data.targets import MISSING, targets_of
 from trainer.errors import NoCondition, NonFinite, NoRows, NoTarget
-from trainer.selection import Selection, select
 from trainer.spec.data import DatasetRef
-from trainer.spec.schema import Column, Part, Schema
-from trainer.targets import MISSING, targets_of
+from trainer.spec.data.schema import Column, Part, Schema
 
 ROWS = 220
 COLUMNS = (

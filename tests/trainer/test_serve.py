@@ -14,12 +14,12 @@ import torch
 
 from tests.trainer.processes import ROOT, Trainer, environment, write_pictures
 from tests.trainer.trainings import DENSE, spec
-from trainer import checkpoint
-from trainer.commands import Commands
-from trainer.frames import Frames
-from trainer.model_folder import read
-from trainer.order import Order
+from trainer.process.commands import Commands
+from trainer.process.frames import Frames
+from trainer.process.order import Order
 from trainer.run import Run
+from trainer.saved import checkpoint
+from trainer.saved.model_folder import read
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.trainer.processes import Trainer, write_pictures
 from tests.trainer.spec_samples import job, resolved
 from tests.trainer.trainings import numbers, pictures, spec
 from trainer.export import export
-from trainer.reopened import drawn_rows, network_of, serving_of
+from trainer.saved.reopened import drawn_rows, network_of, serving_of
 from trainer.serving.held import held_rows
 from trainer.serving.latency import answers, opened
 from trainer.serving.served import TOLERANCE, Served, serve

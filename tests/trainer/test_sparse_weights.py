@@ -13,8 +13,8 @@ from frostline.sparse import read_sparse
 from tests.trainer import trainings
 from tests.trainer.trainings import pictures, spec
 from trainer.errors import ModelBroken
-from trainer.model_folder import DESCRIPTION, WEIGHTS, read
-from trainer.sparse_weights import SPARSE, _packed, load, save
+from trainer.saved.model_folder import DESCRIPTION, WEIGHTS, read
+from trainer.saved.sparse_weights import SPARSE, _packed, load, save
 
 READERS = [pytest.param(load, id="trainer"), pytest.param(read_sparse, id="client")]
 

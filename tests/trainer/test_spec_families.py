@@ -13,7 +13,7 @@ from trainer.spec.augmentation import Augmentation
 from trainer.spec.averaging import Averaging
 from trainer.spec.base import variants
 from trainer.spec.clipping import GradientClipping
-from trainer.spec.encodings import Encoding
+from trainer.spec.data.encodings import Encoding
 from trainer.spec.initializers import Constant as ConstantFill
 from trainer.spec.initializers import Initializer, fans
 from trainer.spec.layers import Layer

@@ -9,10 +9,10 @@ import torch
 
 from tests.trainer import trainings
 from tests.trainer.trainings import TOY, carry_out, order, spec
-from trainer import model_folder
-from trainer.commands import Commands
-from trainer.dataset import Dataset, described
+from trainer.data.dataset import Dataset, described
 from trainer.network import Network
+from trainer.process.commands import Commands
+from trainer.saved import model_folder
 
 LAYERS: list[dict[str, Any]] = [{"name": "hidden1", "kind": "dense", "units": 8}]
 DATASET = {"target": "price", "task": "regression"}

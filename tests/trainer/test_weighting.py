@@ -10,8 +10,7 @@ from pydantic import TypeAdapter
 from tests.trainer import trainings
 from tests.trainer.spec_samples import DIGITS, PASSENGERS, job, resolved
 from tests.trainer.trainings import DENSE, TOY, pictures, spec
-from trainer.dataset import Dataset, described
-from trainer.mixing import Mixed
+from trainer.data.dataset import Dataset, described
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.losses import Hinge, SoftmaxCrossEntropy, SoftmaxFocalCrossEntropy
 from trainer.spec.training import Training as Recipe
@@ -21,7 +20,8 @@ from trainer.spec.weighting import (
     GivenClassWeights,
     class_text,
 )
-from trainer.weighting import class_weights, training_loss
+from trainer.training.mixing import Mixed
+from trainer.training.weighting import class_weights, training_loss
 
 
 def uneven(rows: int = 60) -> Dataset:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from trainer.assembly import Assembly, assembled
-from trainer.commands import Commands
-from trainer.dataset import Dataset, described
-from trainer.loop import Report, fit
-from trainer.order import Order, OrderedSource
+from trainer.data.dataset import Dataset, described
+from trainer.process.commands import Commands
+from trainer.process.order import Order, OrderedSource
 from trainer.run import Event, Run
 from trainer.training import Row, Training
+from trainer.training.loop import Report, fit
 
 TOY = Path("toy")
 DENSE: list[dict[str, Any]] = [

@@ -25,10 +25,10 @@ def serve() -> int:
 
 def template() -> int:
     """Serve copies of the toy, each announced late."""
-    toy = ModuleType("trainer.serve")  # nothing to import, so copies are cheap
+    toy = ModuleType("trainer.process.serve")  # nothing to import, so copies are cheap
     vars(toy).update(serve=serve, die_with_parent=lambda _: None)
-    sys.modules["trainer.serve"] = toy
-    from trainer import template as real  # noqa: PLC0415 - after its serve is there
+    sys.modules["trainer.process.serve"] = toy
+    from trainer.process import template as real  # noqa: PLC0415 - after its serve is there
 
     copied = real.copied
 

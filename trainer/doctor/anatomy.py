@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainer.network import Network
-    from trainer.spec.blocks import Step
+    from trainer.spec.layers.blocks import Step
 
 SATURATED: Mapping[str, tuple[float, float]] = {
     # σ' = a (1 - a) < 0.1 · 1/4, tanh' = 1 - a² < 0.1: the same z for both, as

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainer.spec.base import variants
-from trainer.spec.blocks import Defaults
 from trainer.spec.layers import OUTPUT, Layer
+from trainer.spec.layers.blocks import Defaults
 from trainer.spec.training import Training
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The model folder of an imported network, as `trainer.model_folder` reads it.
+"""The model folder of an imported network, as `trainer.saved.model_folder` reads it.
 
 That module needs torch; here numpy writes the same files, and a test has the one
 verify what the other wrote.

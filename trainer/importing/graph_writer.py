@@ -1,7 +1,7 @@
 """A filled network and its tensors as an ONNX graph, without torch.
 
 The graph that predictions use; a trained network's is recorded from torch instead
-(`trainer.onnx_graph`). Tests hold the two against each other, kind by kind. A layer
+(`trainer.export.graph`). Tests hold the two against each other, kind by kind. A layer
 that is not known here leaves the graph to a worker, which has torch.
 """
 

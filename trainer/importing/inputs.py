@@ -16,8 +16,8 @@ from trainer.importing.errors import unfit
 from trainer.preprocessing.description import Description
 from trainer.preprocessing.encodings import Standardised
 from trainer.preprocessing.fitted import Preprocessing
+from trainer.spec.data.schema import Column, Schema
 from trainer.spec.imports import ImportedPreprocessing
-from trainer.spec.schema import Column, Schema
 
 if TYPE_CHECKING:
     from pathlib import Path

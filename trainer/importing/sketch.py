@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from trainer.importing.errors import damaged, unknown_node
 from trainer.importing.naming import unique
-from trainer.spec.blocks import Block
 from trainer.spec.layers import Layer
+from trainer.spec.layers.blocks import Block
 from trainer.spec.network import INPUT
 from trainer.spec.shapes import Impossible
 

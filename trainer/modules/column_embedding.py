@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from trainer.spec.layout import Category, InputPart, Numbers
+from trainer.spec.data.layout import Category, InputPart, Numbers
 
 
 class ColumnEmbedding(nn.Module):

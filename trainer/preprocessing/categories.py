@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from trainer.spec.base import Spec
-from trainer.spec.encodings import RESERVED
-from trainer.spec.layout import Category
+from trainer.spec.data.encodings import RESERVED
+from trainer.spec.data.layout import Category
 
 if TYPE_CHECKING:
     from trainer.preprocessing.encodings import Array
-    from trainer.spec.encodings import Embedding
-    from trainer.spec.schema import Column
+    from trainer.spec.data.encodings import Embedding
+    from trainer.spec.data.schema import Column
 
 UNKNOWN, MISSING = 0, 1
 """The numbers of what is no category."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from trainer.preprocessing.encodings import NO_DATE, Array, Standardised
 from trainer.spec.base import Spec
-from trainer.spec.calendar import CYCLES, place
-from trainer.spec.schema import DatePart  # noqa: TC001 - pydantic reads it
+from trainer.spec.data.calendar import CYCLES, place
+from trainer.spec.data.schema import DatePart  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
-    from trainer.spec.encodings import Date
-    from trainer.spec.schema import Column
+    from trainer.spec.data.encodings import Date
+    from trainer.spec.data.schema import Column
 
 
 class DateFeatures(Spec):

@@ -7,8 +7,8 @@ from pydantic import Field
 from trainer.preprocessing.fitting import FittedEncoding  # noqa: TC001 - pydantic
 from trainer.spec.base import Spec
 from trainer.spec.data import Windows  # noqa: TC001 - pydantic reads it
-from trainer.spec.layout import InputPart  # noqa: TC001 - pydantic reads it
-from trainer.spec.schema import Column
+from trainer.spec.data.layout import InputPart  # noqa: TC001 - pydantic reads it
+from trainer.spec.data.schema import Column
 
 
 class Description(Spec):

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from trainer.spec.base import Spec
-from trainer.spec.schema import Column  # noqa: TC001 - pydantic reads it
+from trainer.spec.data.schema import Column  # noqa: TC001 - pydantic reads it
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trainer.spec.data import Windows
-    from trainer.spec.encodings import Encoding
-    from trainer.spec.schema import Schema
+    from trainer.spec.data.encodings import Encoding
+    from trainer.spec.data.schema import Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Input = np.ndarray[Any, np.dtype[np.float32]]

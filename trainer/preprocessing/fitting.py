@@ -1,7 +1,8 @@
 """Every encoding that a column can be fitted with, and which of them it gets.
 
 To add one: write its class in a file beside this one, name it in ``FittedEncoding``,
-and say in ``fit_encoding`` which encoding of `trainer.spec.encodings` it carries out.
+and say in ``fit_encoding`` which of
+`trainer.spec.data.encodings` it carries out.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from trainer.preprocessing.dates import DateFeatures
 from trainer.preprocessing.encodings import Array, Flag, Imputed, OneHot, Standardised
 from trainer.preprocessing.scales import Scaled
 from trainer.preprocessing.tokens import TokenCounts, TokenNumbers
-from trainer.spec import encodings as asked
-from trainer.spec.layout import Numbers
+from trainer.spec.data import encodings as asked
+from trainer.spec.data.layout import Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trainer.spec.encodings import Encoding
-    from trainer.spec.layout import InputPart
-    from trainer.spec.schema import Column
+    from trainer.spec.data.encodings import Encoding
+    from trainer.spec.data.layout import InputPart
+    from trainer.spec.data.schema import Column
 
 FittedEncoding = Annotated[
     Standardised

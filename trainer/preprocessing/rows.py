@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trainer.spec.data import Windows
-    from trainer.spec.schema import Column
+    from trainer.spec.data.schema import Column
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer.preprocessing.encodings import Array, as_numbers
 from trainer.spec.base import Spec
-from trainer.spec.encodings import (
+from trainer.spec.data.encodings import (
     Logarithm,
     MinMax,
     Standardized,
@@ -16,7 +16,7 @@ from trainer.spec.encodings import (
 )
 
 if TYPE_CHECKING:
-    from trainer.spec.schema import Column
+    from trainer.spec.data.schema import Column
 
 Scale = Standardized | Unscaled | MinMax | Logarithm
 

@@ -12,8 +12,8 @@ from trainer.preprocessing.fitting import fit_encoding, part_of
 from trainer.preprocessing.texts import CategoryTexts, ChosenTexts
 from trainer.preprocessing.timeline import TIMELINE, Timeline
 from trainer.preprocessing.tokens import TokenCounts, TokenNumbers
-from trainer.spec.encodings import TEXTS
-from trainer.spec.layout import joined, names_things
+from trainer.spec.data.encodings import TEXTS
+from trainer.spec.data.layout import joined, names_things
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from trainer.preprocessing.fitting import FittedEncoding
     from trainer.spec.data import Windows
-    from trainer.spec.encodings import Encoding
-    from trainer.spec.schema import Column, Schema
+    from trainer.spec.data.encodings import Encoding
+    from trainer.spec.data.schema import Column, Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Input = np.ndarray[Any, np.dtype[np.float32]]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trainer.spec.data import Windows
-    from trainer.spec.schema import Part
+    from trainer.spec.data.schema import Part
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

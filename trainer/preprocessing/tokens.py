@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import Field
 
 from trainer.spec.base import Spec
-from trainer.spec.layout import Tokens
+from trainer.spec.data.layout import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from trainer.preprocessing.encodings import Array
-    from trainer.spec.encodings import BagOfWords, Text
+    from trainer.spec.data.encodings import BagOfWords, Text
 
 FILLER, UNKNOWN = "[PAD]", "[UNK]"
 """Tokens 0 and 1. In a text they are words like any other."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from trainer.evaluate import evaluate
+from trainer.training.evaluate import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.assembly import Assembly
-    from trainer.evaluate import Measure
+    from trainer.training.evaluate import Measure
 
     Floats = NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from trainer.onnx_graph import INPUT, OUTPUT
+from trainer.export.graph import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ import onnx
 import torch
 
 from trainer.export import TRACED_ROWS, export
-from trainer.model_folder import sync
-from trainer.onnx_graph import record
-from trainer.onnx_operators import Unsupported
+from trainer.export.graph import record
+from trainer.export.operators import Unsupported
+from trainer.saved.model_folder import sync
 from trainer.serving.folding import Folded, fold
 from trainer.serving.latency import BATCH, answers, latency, opened
 from trainer.serving.precision import UNABLE, halved, quantised

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from trainer.spec.base import Named, Spec
-from trainer.spec.lengths import Epochs, Length, steps_of
+from trainer.spec.schedules.lengths import Epochs, Length, steps_of
 
 Start = Annotated[int, Field(ge=0, le=1_000_000_000)] | Epochs
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from trainer.spec.base import Count, Name, Spec
+from trainer.spec.data.schema import Scalar
 from trainer.spec.losses import Task
 from trainer.spec.network import NetworkSpec
-from trainer.spec.schema import Scalar
 
 GIB = 1024**3
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from trainer.spec.base import Spec, variants
-from trainer.spec.blocks import Block, Defaults, Step
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
 from trainer.spec.layers import OUTPUT, Dense, Layer
+from trainer.spec.layers.blocks import Block, Defaults, Step
 from trainer.spec.masks import Mask
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from trainer.spec.base import Fraction, Named, Rate, Spec
-from trainer.spec.lengths import Epochs, Length, steps_of
+from trainer.spec.schedules.lengths import Epochs, Length, steps_of
 
 if TYPE_CHECKING:
     from typing import Self

@@ -18,9 +18,9 @@ from pydantic import (
 from pydantic_core import SchemaError
 
 from trainer.spec.base import Spec
+from trainer.spec.data.layout import InputPart
 from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.layers import OUTPUT
-from trainer.spec.layout import InputPart
 from trainer.spec.network import INPUT, Row
 from trainer.spec.shapes import Shape
 

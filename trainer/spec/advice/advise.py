@@ -10,13 +10,13 @@ from trainer.spec.advice.case import Case
 from trainer.spec.advice.draft import Choice, Draft
 from trainer.spec.advice.rules import NETWORKS, RULES
 from trainer.spec.advice.wishes import AdviceRequest
-from trainer.spec.answers import answer_of
 from trainer.spec.data import DatasetRef
+from trainer.spec.data.answers import answer_of
+from trainer.spec.data.features import inputs_of
+from trainer.spec.data.schema import Schema
 from trainer.spec.errors import InvalidSpec, Problem
-from trainer.spec.features import inputs_of
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Limits, Resolution, resolve
-from trainer.spec.schema import Schema
 
 EPOCHS = 100
 SPARE = 0.8

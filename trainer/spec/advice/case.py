@@ -7,10 +7,10 @@ from math import prod
 from typing import Literal
 
 from trainer.spec.advice.wishes import IN_WORDS, AdviceRequest, Wish
-from trainer.spec.answers import Answer
 from trainer.spec.data import DatasetRef
-from trainer.spec.features import Inputs
-from trainer.spec.schema import Column, Scalar, Schema
+from trainer.spec.data.answers import Answer
+from trainer.spec.data.features import Inputs
+from trainer.spec.data.schema import Column, Scalar, Schema
 
 SMALL_ROWS = 1_000
 """Training rows below which a data set counts as small."""

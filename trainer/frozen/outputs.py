@@ -1,0 +1,300 @@
+"""One job's outputs of frozen layers: kept or computed again, counted and timed.
+
+The loop asks `FrozenOutputs.of("train")` for the values at the cut once per epoch, and
+for those of a held-out part once per evaluation. Whether they are kept is decided here
+and changes no bit of what it gets.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+import torch
+
+from trainer.errors import CacheRefused
+from trainer.frozen import (
+    FLOAT_BYTES,
+    chunk_rows,
+    chunks,
+    features,
+    layers_sha256,
+    numeric_route,
+    settle,
+)
+from trainer.frozen.cache import FrozenCache, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from trainer.frozen import Frozen, Rows
+    from trainer.network import Cut
+
+Mode = Literal["auto", "off", "required"]
+
+MEMORY_SHARE = 0.5
+"""Share of the free memory that kept outputs may take; beyond it they stay on disk."""
+
+CGROUP = Path("/sys/fs/cgroup")
+CGROUP_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""Where Linux says what a container may use and does use."""
+
+
+@dataclass
+class Part:
+    """The rows of one purpose, and what their frozen outputs have cost so far."""
+
+    rows: Rows
+    row_set: str
+    """Hash of which rows these are, in which order."""
+    values: dict[str, Tensor] | None = None
+    """The outputs, once they are kept."""
+    hit: bool | None = None
+    """Whether another job had computed them; None while nobody asked."""
+    key: str | None = None
+    bytes: int = 0
+    uses: int = 0
+    passes: list[float] = field(default_factory=list)
+    """Seconds of each forward pass; of the one that filled the cache on a hit."""
+    fill_seconds: float = 0.0
+    read_seconds: float = 0.0
+
+    @property
+    def forward_seconds(self) -> float:
+        """Return what one pass through the frozen layers takes."""
+        return sum(self.passes) / len(self.passes) if self.passes else 0.0
+
+
+def refusal(frozen: Frozen, augmentation: str | None = None) -> str | None:
+    """Say why outputs of frozen layers cannot stand for the layers, if they cannot.
+
+    `augmentation` names what changes the input from epoch to epoch, if anything does.
+    """
+    if not frozen:
+        return "no layer is frozen"
+    if augmentation is not None:
+        return f"{augmentation} changes the input of the frozen layers in every epoch"
+    if frozen.cut.below:
+        return None
+    if frozen.awake:
+        name = min(frozen.awake)
+        return (
+            f"layer {name!r} normalises by each batch (frozen_normalization is "
+            "'train'), so its outputs are no fixed function of one example"
+        )
+    return "a layer that learns, or dropout that is not frozen, lies below every one"
+
+
+class FrozenOutputs:
+    """The outputs at a network's cut for the parts of a job's rows.
+
+    Raises:
+        CacheRefused: keeping them is required and cannot be done.
+    """
+
+    def __init__(
+        self,
+        frozen: Frozen,
+        parts: Mapping[str, tuple[Rows, str]],
+        *,
+        dataset: str,
+        preprocessing: str,
+        device: torch.device,
+        mode: Mode = "auto",
+        cache: FrozenCache | None = None,
+        augmentation: str | None = None,
+    ) -> None:
+        """Decide what is kept; `parts` maps a purpose to its rows and their hash.
+
+        `dataset` and `preprocessing` are content hashes. Without a `cache` outputs are
+        kept in memory only.
+        """
+        self.frozen, self.device, self.cache = frozen, device, cache
+        self.mode: Mode = mode
+        self.chunk = chunk_rows(frozen.network, frozen.cut, device)
+        self.parts = {name: Part(rows, key) for name, (rows, key) in parts.items()}
+        self.reason = refusal(frozen, augmentation)
+        self.applies = self.reason is None
+        """Whether training starts from these outputs rather than from the input."""
+        if self.applies:
+            self._choose_place()
+        self.keeps = self.applies and mode != "off"
+        if mode == "required" and not self.keeps:
+            raise CacheRefused(str(self.reason))
+        self._of_job = (dataset, preprocessing)
+        self._layers: str | None = None
+
+    @property
+    def cut(self) -> Cut:
+        """Return where training starts: at the cut, or at the input."""
+        network = self.frozen.network
+        return self.frozen.cut if self.applies else network.cut(frozenset())
+
+    def of(self, name: str) -> dict[str, Tensor]:
+        """Return the outputs of a part's rows, in the rows' order.
+
+        They are on the device if they fit there, else in the host's memory or mapped
+        from disk. What was recomputed belongs to the caller alone.
+        """
+        part = self.parts[name]
+        part.uses += 1
+        if not self.keeps:
+            return self._computed(part)
+        if part.values is None:
+            part.values = self._kept(part)
+        return part.values
+
+    def report(self) -> dict[str, object]:
+        """Return the `cache` of the job's answer; seconds are measured ones.
+
+        `seconds_saved` is what the forward passes would have taken, one per use, less
+        filling and reading; it may be negative and says so.
+        """
+        used = [part for part in self.parts.values() if part.uses]
+        train = self.parts.get("train")
+        forward = sum(part.forward_seconds * part.uses for part in used)
+        fill = sum(part.fill_seconds for part in used)
+        read = sum(part.read_seconds for part in used)
+        return {
+            "mode": self.mode,
+            "result": self._result(used),
+            "key": train.key if train else None,
+            "bytes": sum(part.bytes for part in used),
+            "frozen_forward_seconds": sum(part.forward_seconds for part in used),
+            "fill_seconds": fill,
+            "read_seconds": read,
+            "epochs": train.uses if train else 0,
+            "seconds_without": forward,
+            "seconds_saved": forward - fill - read if self.keeps else 0.0,
+            "reason": self.reason,
+        }
+
+    def _result(self, used: list[Part]) -> str | None:
+        if self.mode == "off" or not self.frozen:
+            return "off"
+        if not self.keeps:
+            return "refused"
+        first = self.parts.get("train", used[0] if used else None)
+        if first is None or first.hit is None:
+            return None  # nobody has asked for them yet
+        return "hit" if first.hit else "miss"
+
+    def _choose_place(self) -> None:
+        """Do without outputs that fit neither the disk's bound nor the free memory."""
+        needed = sum(self._size(part) for part in self.parts.values())
+        on_disk = self.cache is not None and needed <= self.cache.limit_bytes
+        if not on_disk:
+            self.cache = None
+        if on_disk or needed <= _free(self.device) * MEMORY_SHARE:
+            return
+        self.applies = False
+        self.reason = (
+            f"outputs of the frozen layers take {needed / 2**30:.1f} GiB, more than "
+            "the cache may hold and more than half of the free memory"
+        )
+
+    def _size(self, part: Part) -> int:
+        network = self.frozen.network
+        shapes = {row.name: row.output_shape for row in network.rows}
+        per_row = sum(
+            torch.Size(shapes.get(name, network.shape)).numel()
+            for name in self.frozen.cut.boundary
+        )
+        return per_row * FLOAT_BYTES * len(part.rows)
+
+    def _computed(self, part: Part) -> dict[str, Tensor]:
+        frozen = self.frozen
+        if self.cache is None or self._size(part) <= _free(self.device) * MEMORY_SHARE:
+            values, seconds = features(
+                frozen.network, frozen.cut, part.rows, self.device, self.chunk
+            )
+        else:
+            entry = self.cache.scratch(len(part.rows), self._chunks(part))
+            values, seconds = entry.values, entry.forward_seconds
+        part.passes.append(seconds)
+        part.bytes = sum(value.nbytes for value in values.values())
+        return values
+
+    def _chunks(self, part: Part) -> Iterator[tuple[dict[str, Tensor], float]]:
+        frozen = self.frozen
+        return chunks(frozen.network, frozen.cut, part.rows, self.device, self.chunk)
+
+    def _kept(self, part: Part) -> dict[str, Tensor]:
+        part.key = self._key(part)
+        started = time.perf_counter()
+        if self.cache is not None:
+            try:
+                return self._shared(self.cache, part, part.key)
+            except OSError as problem:  # a full disk costs the job nothing but time
+                self.cache = None
+                self.reason = f"kept in memory only: {problem.strerror or problem}"
+        values = self._computed(part)
+        part.hit = False
+        part.fill_seconds = time.perf_counter() - started
+        return values
+
+    def _shared(self, cache: FrozenCache, part: Part, key: str) -> dict[str, Tensor]:
+        started = time.perf_counter()
+        entry, part.hit = cache.find_or_fill(
+            key, len(part.rows), lambda: self._chunks(part)
+        )
+        part.passes, part.bytes = [entry.forward_seconds], entry.bytes
+        opened = time.perf_counter()
+        values = entry.values
+        if entry.bytes <= _free(self.device) * MEMORY_SHARE:
+            values = {
+                name: value.to(self.device, copy=True) for name, value in values.items()
+            }
+            settle(values)
+        part.read_seconds = time.perf_counter() - opened
+        if part.hit:
+            part.read_seconds += opened - started
+        else:
+            part.fill_seconds = opened - started
+        return values
+
+    def _key(self, part: Part) -> str:
+        frozen = self.frozen
+        if self._layers is None:
+            self._layers = layers_sha256(frozen.network, frozen.cut)
+        dataset, preprocessing = self._of_job
+        return Key(
+            dataset=dataset,
+            rows=part.row_set,
+            preprocessing=preprocessing,
+            layers=self._layers,
+            boundary=frozen.cut.boundary,
+            dtype=str(next(frozen.network.parameters()).dtype),
+            chunk=self.chunk,
+            route=numeric_route(self.device),
+        ).digest
+
+
+def _free(device: torch.device) -> int:
+    """Return the bytes that are free where the device computes."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min([psutil.virtual_memory().available, *_free_in_container(CGROUP)])
+
+
+def _free_in_container(root: Path) -> list[int]:
+    """Return what the container's limit leaves, for either version of cgroups.
+
+    Cached files count as used there, so this errs on the side of the disk.
+    """
+    found = []
+    for limit, used in CGROUP_FILES:
+        try:
+            most, now = (root / limit).read_text(), (root / used).read_text()
+            found.append(max(0, int(most) - int(now)))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""A trainer as a process: its order, its frames, its start."""

@@ -1,0 +1,208 @@
+"""What the network sees, once it is known whose preprocessing it uses.
+
+Layers that see the input mean nothing on inputs that are made in another way: where
+they are reused, the preprocessing of their source is taken over, and with it the shape
+and the names of the input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from trainer.spec.data.answers import Answer
+from trainer.spec.data.features import GRIDS, Inputs
+from trainer.spec.data.layout import Tokens
+from trainer.spec.data.schema import Schema
+from trainer.spec.errors import InvalidSpec, Problem, pointer
+from trainer.spec.job import JobSpec
+from trainer.spec.network import NetworkSpec, Row, filled, table
+from trainer.spec.resolve.entry import with_entry
+from trainer.spec.reuse import BadPattern, Match, Source, fed_by_input, match, select
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network that is filled in for certain inputs."""
+
+    inputs: Inputs
+    network: NetworkSpec
+    rows: tuple[Row, ...]
+    written: tuple[Row, ...]
+    """The table of the layers as they were written, without one put in front."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A network that is filled in, and what of it is reused."""
+
+    built: Built
+    matches: list[Match]
+    problems: list[Problem]
+    taken: int | None
+    """The entry whose source's preprocessing is used, if any."""
+
+
+def built(network: NetworkSpec, answer: Answer, inputs: Inputs) -> Built:
+    """Return the network filled in for inputs.
+
+    Raises:
+        InvalidSpec: the layers do not fit; places are those of the layers as written.
+    """
+    units = answer.units or prod(inputs.shape)
+    entered = with_entry(network, inputs)
+    shape = inputs.shape
+    if len(entered.layers) > len(network.layers):
+        shape = entered.layers[0].output_shape([shape])
+        plain = filled(network, units)
+    else:
+        plain = filled(entered, units)
+    written = table(plain, shape)
+    _check_output(written[-1], units, len(plain.layers) - 1)
+    if shape == inputs.shape and len(entered.layers) == len(network.layers):
+        return Built(inputs, plain, written, written)
+    whole = filled(entered, units)
+    return Built(inputs, whole, table(whole, inputs.shape), written)
+
+
+def matched(
+    spec: JobSpec,
+    schema: Schema,
+    answer: Answer,
+    own: Inputs,
+    sources: Sequence[Source],
+) -> Matched:
+    """Return the network filled in, and what becomes of the sources' layers.
+
+    Raises:
+        InvalidSpec: the layers do not fit, or the data set has not what a source needs.
+    """
+    plain = built(spec.network, answer, own)
+    inputs, taken = _taken_over(spec, schema, plain, sources)
+    found = plain if inputs == own else built(spec.network, answer, inputs)
+    matches, problems = match(spec.reuse, sources, found.rows, answer.classes)
+    reused = {m.layer for m in matches if m.state == "reused" and m.entry == taken}
+    if problems or fed_by_input(found.rows) & reused:
+        return Matched(found, matches, problems, taken)
+    if found is not plain:  # they were dropped, so nothing asks for their inputs
+        matches, problems = match(spec.reuse, sources, plain.rows, answer.classes)
+    return Matched(plain, matches, problems, None)
+
+
+def unreused_entry(found: Matched) -> list[str]:
+    """Return a warning if reused layers stand on a new layer that looks names up.
+
+    Vectors that are drawn anew mean nothing to layers that were trained on others.
+    """
+    front = found.built.rows[0]
+    reused = {m.layer for m in found.matches if m.state == "reused"}
+    if front.kind != "column_embedding" or front.name in reused:
+        return []
+    above = [r.name for r in found.built.rows if front.name in r.inputs]
+    if not reused.intersection(above):
+        return []
+    names = ", ".join(sorted(reused.intersection(above)))
+    told = (
+        f"{names} is reused, the vectors of {front.name!r} below it are new: name "
+        f"{front.name!r} in reuse.layers as well"
+    )
+    return [told]
+
+
+def _check_output(row: Row, units: int, number: int) -> None:
+    if prod(row.output_shape) != units or len(row.output_shape) != 1:
+        raise InvalidSpec(
+            [
+                Problem(
+                    pointer("network", "layers", number),
+                    "wrong_output",
+                    f"the target needs {units} outputs, the layer 'output' gives "
+                    f"{list(row.output_shape)}",
+                    "leave the layer out",
+                )
+            ]
+        )
+
+
+def _taken_over(
+    spec: JobSpec, schema: Schema, plain: Built, sources: Sequence[Source]
+) -> tuple[Inputs, int | None]:
+    """Return the inputs as the source of the lowest layers sees them, and its entry.
+
+    Raises:
+        InvalidSpec: the data set has not what that source's preprocessing reads.
+    """
+    inputs = plain.inputs
+    for number, (entry, source) in enumerate(zip(spec.reuse, sources, strict=True)):
+        theirs = _as_seen_by(source, inputs)
+        try:
+            chosen = _lowest(spec.network, plain, theirs).intersection(
+                select(entry.layers, source.order)
+            )
+        except BadPattern:
+            continue
+        if not chosen or not source.columns:
+            continue
+        kinds = {kind for _, kind in source.columns}
+        if inputs.kind in kinds & GRIDS and inputs.shape == source.input_shape:
+            return inputs, number
+        here = {(c.name, c.kind) for c in schema.columns}
+        lacking = [
+            name
+            for name, kind in source.columns
+            if not here & {(name, kind), (name, _like(kind))}
+        ]
+        if inputs.kind in kinds & GRIDS or lacking or kinds & GRIDS:
+            raise InvalidSpec([_other_inputs(number, source, inputs, lacking)])
+        if _windows(inputs) != source.windows:
+            raise InvalidSpec([_other_windows(number, source)])
+        return theirs, number
+    return inputs, None
+
+
+def _like(kind: str) -> str:
+    """Return the kind that will do as well: categories can be read as texts."""
+    return "category" if kind == "text" else kind
+
+
+def _as_seen_by(source: Source, inputs: Inputs) -> Inputs:
+    """Return the inputs as a source's preprocessing would make them."""
+    kind = "table" if inputs.windows is None else "sequence"
+    if len(source.layout) == 1 and isinstance(source.layout[0], Tokens):
+        kind = "tokens"
+    return replace(inputs, kind=kind, shape=source.input_shape, layout=source.layout)
+
+
+def _lowest(network: NetworkSpec, plain: Built, theirs: Inputs) -> set[str]:
+    """Return the layers that would see the source's input: one in front, if any."""
+    entered = with_entry(network, theirs)
+    if len(entered.layers) > len(network.layers):
+        return {str(entered.layers[0].name)}
+    return fed_by_input(plain.written)
+
+
+def _windows(inputs: Inputs) -> dict[str, object] | None:
+    """Return what a fitted preprocessing says of windows like these."""
+    if inputs.windows is None:
+        return None
+    alone = inputs.windows.model_copy(update={"stride": 1})
+    return alone.model_dump(exclude_none=True)
+
+
+def _other_windows(number: int, source: Source) -> Problem:
+    wanted = f"set dataset.windows to {source.windows}"
+    if source.windows is None:
+        wanted = "leave dataset.windows out"
+    detail = f"{source.name!r} was trained on other windows: {wanted}"
+    return Problem(pointer("reuse", number, "from"), "other_inputs", detail)
+
+
+def _other_inputs(
+    number: int, source: Source, inputs: Inputs, lacking: list[str]
+) -> Problem:
+    detail = (
+        f"{source.name!r} was trained on inputs of shape {list(source.input_shape)}, "
+        f"here they are {list(inputs.shape)}"
+    )
+    if lacking:
+        detail += f"; the data set lacks the columns {', '.join(lacking[:20])}"
+    return Problem(pointer("reuse", number, "from"), "other_inputs", detail)

@@ -1,0 +1,396 @@
+"""A training under way: what it is made of, where it stands, what it must remember.
+
+`Training` is all that changes while training goes on; `loop.fit` moves it. A part of it
+that changes and must survive a restart is a `Memory`, named in `Training.memories`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from trainer.errors import Diverged
+from trainer.saved.checkpoint import Snapshot
+from trainer.spec.schedules.measured import RangeTest
+from trainer.spec.training import EverySteps
+from trainer.training.averaging import Averages, recompute_statistics
+from trainer.training.batches import rows_at_once, rows_per_epoch, rows_per_step
+from trainer.training.descent import Descent
+from trainer.training.disturbance import Disturbance
+from trainer.training.evaluate import Measure, evaluate
+from trainer.training.pacing import Pacing
+from trainer.training.pruning import ZERO_FRACTION, Pruner, zero_fraction
+from trainer.training.randomness import generators, set_generators
+from trainer.training.range_test import CODE, RangeTesting
+from trainer.training.sampling import Sampler
+from trainer.training.stopping import Stopping
+from trainer.training.tally import Tally
+from trainer.training.weighting import training_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from trainer.data import Examples
+    from trainer.doctor.doctor import Doctor
+    from trainer.doctor.findings import Finding
+    from trainer.doctor.probes import Probe
+    from trainer.frozen import Frozen
+    from trainer.network import Cut
+    from trainer.spec.augmentation.augmented import Layout
+    from trainer.spec.losses import Task
+    from trainer.spec.training import Training as Recipe
+
+EVALUATED = 1024
+"""Rows that go through the network at once when it is evaluated."""
+NETWORK, RANDOM = "network", "random"
+"""Names of a snapshot's tensors that belong to no memory."""
+
+
+class Memory(Protocol):
+    """What changes with the steps and must be found again after a restart."""
+
+    def state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        """Return its tensors, and what is no tensor and survives JSON."""
+
+    def restore(
+        self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+    ) -> None:
+        """Go on from what `state` returned."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the history of a training."""
+
+    step: int
+    epoch: int
+    name: str
+    value: float
+
+
+@dataclass
+class Material:
+    """What a training is made of; nothing here changes but the network."""
+
+    recipe: Recipe
+    task: Task
+    frozen: Frozen
+    """The network, and which of its layers keep their values."""
+    cut: Cut
+    train: Examples
+    validation: Examples | None = None
+    test: Examples | None = None
+    units: Tensor | None = None
+    """What one of each scaled target stands for."""
+    layout: Layout | None = None
+    """What augmentations see of the input."""
+    class_weights: Tensor | None = None
+    """What an error on each class costs."""
+    micro_batch: int | None = None
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    """What the exact bits of the result depend on beside the spec and the data."""
+
+
+class Training:
+    """A training under way: its position, its optimizer, its best weights so far."""
+
+    def __init__(self, material: Material) -> None:
+        recipe = material.recipe
+        assert recipe.loss is not None
+        self.material, self.recipe = material, recipe
+        self.frozen, self.network = material.frozen, material.frozen.network
+        self.device = material.train.targets.device
+        self.measure = Measure(material.task, recipe.loss.build(), material.units)
+        self.descent = Descent(
+            self.network,
+            material.cut,
+            recipe,
+            training_loss(recipe.loss, material.class_weights),
+            rows_at_once(recipe, material.micro_batch),
+        )
+        self.sampler = Sampler(recipe, material.train)
+        self.disturbance = Disturbance(recipe, material.layout, self.device)
+        self.tally = Tally(self.measure, material.train.targets)
+        self.stopping = Stopping(recipe.early_stopping)
+        self.rows = rows_per_epoch(self.network, len(material.train), recipe)
+        self.averages = Averages(
+            recipe, self.moving(), self.steps_per_epoch, self._recompute
+        )
+        self.pruner = Pruner(recipe, self.network, self.steps_per_epoch)
+        self.pacing = Pacing(recipe, self.steps_per_epoch)
+        self.range_test: RangeTesting | None = None
+        """The learning-rate range test that this training is, if it is one."""
+        self.memories: dict[str, Memory] = {
+            "optimizer": self.descent,
+            "schedule": self.pacing,
+            "stopping": self.stopping,
+            "tally": self.tally,
+            "averages": self.averages,
+            "pruning": self.pruner,
+        }
+        """What a checkpoint holds beside the network and the position, by name."""
+        if isinstance(recipe.schedule, RangeTest):
+            self.range_test = RangeTesting(recipe.schedule, self.moving())
+            self.memories["range_test"] = self.range_test
+        self.doctor: Doctor | None = None
+        self.step = 0
+        """Optimizer steps taken."""
+        self.epoch = 1
+        """The epoch that the next step belongs to, from 1."""
+        self.index = 0
+        """Rows of that epoch already trained on."""
+        self.final: dict[str, float] = {}
+        """Metrics of the kept weights by their full names, filled as they are known."""
+        self._paced = (time.monotonic(), 0)
+
+    def attach(self, doctor: Doctor) -> None:
+        """Have a doctor look on from now on; nothing that is trained changes.
+
+        A range test breaks the training on purpose: no doctor need be told.
+        """
+        if self.range_test is not None:
+            return
+        self.doctor = doctor
+        self.memories["doctor"] = doctor
+        self.tally.onlooker = doctor.counts.add
+
+    def probe(self, values: Mapping[str, Tensor]) -> Probe | None:
+        """Return what watches the step about to be taken, if it is sampled."""
+        if self.doctor is None or not self.doctor.due(self.step + 1):
+            return None
+        if self.range_test is not None:  # it is meant to diverge
+            return None
+        position = (self.step + 1, self.epoch, self.learning_rate())
+        return self.doctor.probe(position, values)
+
+    @property
+    def batch(self) -> int:
+        """Return the number of rows in an optimizer step."""
+        return rows_per_step(self.rows, self.recipe)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return the number of optimizer steps in one pass."""
+        return -(-self.rows // self.batch)
+
+    @property
+    def steps(self) -> int:
+        """Return the number of steps, if nothing stops the training early."""
+        if self.range_test is not None:
+            return self.range_test.wish.steps
+        return self.recipe.epochs * self.steps_per_epoch
+
+    @property
+    def over(self) -> bool:
+        """Return whether no step is left to take."""
+        if self.range_test is not None:
+            return self.range_test.over
+        return self.epoch > self.recipe.epochs or self.stopping.over
+
+    @property
+    def last_epoch(self) -> int:
+        """Return the epoch of the last step that was taken."""
+        return max(1, self.epoch if self.index else self.epoch - 1)
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the next step."""
+        return self.pacing.learning_rate(self.step)
+
+    def momentum(self) -> float | None:
+        """Return the momentum of the next step; None: the optimizer's own."""
+        return self.pacing.momentum(self.step)
+
+    def awaken(self) -> None:
+        """Put the layers that learn into training mode, and no other."""
+        self.network.train()
+        self.frozen.hold()
+
+    def follow(self, loss: Tensor, rows: int) -> tuple[Row, ...]:
+        """Count a step whose mean loss is given; return the figures that are due.
+
+        Raises: Diverged.
+        """
+        if self.range_test is None:
+            return self.look() if self.advance(rows) else ()
+        rate, epoch = self.learning_rate(), self.epoch
+        self.advance(rows)
+        found = self.range_test.note(rate, loss)
+        return tuple(Row(self.step, epoch, n, value) for n, value in found.items())
+
+    def advance(self, rows: int) -> bool:
+        """Count a step; return whether an evaluation is due after it."""
+        self.step += 1
+        self.pruner.follow(self.step)
+        self.averages.update(self.step)
+        self.index += rows
+        ended = self.index >= self.rows
+        every = self.recipe.evaluate_every
+        if ended and self.epoch >= self.recipe.epochs:
+            return True
+        if isinstance(every, EverySteps):
+            return self.step % every.steps == 0
+        return ended and self.epoch % every.epochs == 0
+
+    def look(self) -> tuple[Row, ...]:
+        """Evaluate at this step, tell early stopping, and return the figures.
+
+        Raises: Diverged.
+        """
+        seconds, rows = time.monotonic() - self._paced[0], self._paced[1]
+        found = {f"train_{n}": value for n, value in self.tally.read().items()}
+        position = (self.step, self.epoch)
+        with self.averages.shown():
+            self.pruner.hold()
+            found |= self._validated()
+            self._check(found.values())
+            if self.pruner.settled(self.step):
+                self.stopping.look(found, position, self.moving())
+        self.pacing.look(found)
+        if self.stopping.best.step in {0, self.step} or not self.stopping.weights:
+            self.final = dict(found)
+        if self.doctor is not None:
+            self.doctor.look(*position, found)
+        if self.pruner.masks:
+            found[ZERO_FRACTION] = zero_fraction(self.network)
+        found["learning_rate"] = self.learning_rate()
+        found["examples_per_second"] = rows / max(seconds, 1e-9)
+        self._paced = (time.monotonic(), 0)
+        return tuple(Row(*position, name, value) for name, value in found.items())
+
+    def measured(self, purpose: str, examples: Examples) -> dict[str, float]:
+        """Return the metrics of held-back rows under their full names."""
+        self.network.eval()
+        cut = self.material.cut
+        size = min(EVALUATED, self.material.micro_batch or EVALUATED)
+        pairs = (
+            (self.network.run_above(cut, values), targets)
+            for values, targets in examples.chunks(size)
+        )
+        found = evaluate(self.measure, pairs)
+        self.awaken()
+        return {f"{purpose}_{name}": value for name, value in found.items()}
+
+    def _validated(self) -> dict[str, float]:
+        """Return the metrics of the validation rows, if there are any."""
+        rows = self.material.validation
+        return {} if rows is None else self.measured("validation", rows)
+
+    def moving(self) -> dict[str, Tensor]:
+        """Return every parameter and buffer that training may change."""
+        held = self.frozen.tensors().keys()
+        return {
+            name.removeprefix("layers."): tensor
+            for name, tensor in self.network.state_dict().items()
+            if name.removeprefix("layers.") not in held
+        }
+
+    def check(self) -> None:
+        """Make sure that the loss is still a number; this waits for the device.
+
+        Raises: Diverged.
+        """
+        if self.range_test is None:  # which ends there and is no failure
+            self._check([float(self.tally.loss)])
+
+    def pace(self, rows: int) -> None:
+        """Count rows for the examples per second."""
+        self._paced = (self._paced[0], self._paced[1] + rows)
+
+    def snapshot(self) -> Snapshot:
+        """Copy out everything that is needed to go on bit for bit."""
+        groups: dict[str, Mapping[str, Tensor]] = {
+            NETWORK: self.moving(),
+            RANDOM: generators(self.device),
+        }
+        numbers: dict[str, Mapping[str, Any]] = {}
+        for name, memory in self.memories.items():
+            groups[name], numbers[name] = memory.state()
+        tensors = {
+            f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            for group, members in groups.items()
+            for name, tensor in members.items()
+        }
+        state = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "index": self.index,
+            "memories": numbers,
+            "final": self.final,
+        }
+        return Snapshot(
+            self.step, self.epoch, state, tensors, self.material.fingerprint
+        )
+
+    def restore(self, snapshot: Snapshot) -> bool:
+        """Go on from a snapshot; return whether the bits will be those of one run."""
+        groups: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in snapshot.tensors.items():
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = tensor
+        moving, state = self.moving(), snapshot.state
+        with torch.no_grad():
+            for name, tensor in groups[NETWORK].items():
+                moving[name].copy_(tensor)
+        for name, memory in self.memories.items():
+            if name in state["memories"]:  # older checkpoints have fewer
+                memory.restore(groups.get(name, {}), state["memories"][name])
+        set_generators(groups[RANDOM])
+        self.step, self.epoch = state["step"], state["epoch"]
+        self.index, self.final = state["index"], dict(state["final"])
+        return dict(snapshot.fingerprint) == dict(self.material.fingerprint)
+
+    def finish(self) -> tuple[Row, ...]:
+        """Bring back the best weights and measure them on the test rows, once."""
+        if self.doctor is not None and self.range_test is None:
+            self.doctor.finish()
+        rows: tuple[Row, ...] = ()
+        if self.range_test is not None:
+            rows = self._range_tested(self.range_test)
+        elif not self.stopping.bring_back(self.moving()):
+            self.averages.settle()
+        self.final |= self.pruner.finish(self.final, self._recompute, self._validated)
+        self.final[ZERO_FRACTION] = zero_fraction(self.network)
+        if self.material.test is not None:
+            found = self.measured("test", self.material.test)
+            self._check(found.values())
+            self.final |= found
+            position = (self.step, self.last_epoch)
+            rows += tuple(Row(*position, name, value) for name, value in found.items())
+        self.network.eval()
+        return rows
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what a finished training has found out beside its figures."""
+        if self.range_test is None:
+            return ()
+        return (self.range_test.finding(self.recipe, self.step, self.last_epoch),)
+
+    def _range_tested(self, test: RangeTesting) -> tuple[Row, ...]:
+        """Give the network its values back and return the learning rate proposed."""
+        test.put_back(self.moving())
+        self.final |= self._validated()
+        rate = test.suggestion()
+        if rate is None:
+            return ()
+        self.final[CODE] = rate
+        return (Row(self.step, self.last_epoch, CODE, rate),)
+
+    def _recompute(self) -> None:
+        """Let batch normalisation measure the training rows anew."""
+        self.pruner.hold()
+        self.awaken()
+        size = min(EVALUATED, self.material.micro_batch or EVALUATED)
+        recompute_statistics(self.network, self.material.cut, self.material.train, size)
+        self.awaken()
+
+    def _check(self, values: object) -> None:
+        if not all(isfinite(value) for value in values):  # type: ignore[attr-defined]
+            raise Diverged(
+                step=self.step, epoch=self.epoch, learning_rate=self.learning_rate()
+            )
