@@ -1,9 +1,9 @@
 """What every piece of a spec shares: the model class, the field types, the unions.
 
-A family (``losses.py``, ``optimizers/``, …) has one class per technique and, at the bottom
-of its file or of its ``__init__.py``, the union of them. To add a technique, write its
-class there and put its name into the union: validation, the JSON schema, ``GET /v1/techniques`` and
-the family's conformance tests follow from that one edit.
+A family (``losses.py``, ``optimizers/``, …) has one class per technique and, at the
+bottom of its file or of its ``__init__.py``, the union of them. To add a technique,
+write its class there and put its name into the union: validation, the JSON schema,
+``GET /v1/techniques`` and the family's conformance tests follow from that one edit.
 """
 
 from collections.abc import Mapping
