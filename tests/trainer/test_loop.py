@@ -9,7 +9,9 @@ from tests.trainer import trainings
 from tests.trainer.trainings import DENSE, history, numbers, pictures, spec, trained
 from trainer.data import order
 from trainer.errors import Diverged, TooFewRows
+from trainer.spec.training import Training as Recipe
 from trainer.training import Row
+from trainer.training.batches import rows_per_epoch
 from trainer.training.loop import fit
 
 CPU = torch.device("cpu")
@@ -190,9 +192,9 @@ def test_a_last_row_alone_is_left_out_where_batches_are_normalised() -> None:
     assert (plain.rows, plain.steps_per_epoch) == (36, 6)
 
 
-def test_batches_of_one_row_cannot_be_normalised() -> None:
+def test_a_single_row_cannot_be_normalised() -> None:
     with pytest.raises(TooFewRows, match="at least two rows"):
-        trainings.build(spec(DENSE, batch_size=1), pictures())
+        rows_per_epoch(torch.nn.BatchNorm1d(3), 1, Recipe())
 
 
 def test_the_first_step_is_told_at_once_and_later_ones_rarely() -> None:

@@ -77,7 +77,7 @@ def test_a_named_source_is_reused(
     [
         (spec([{"kind": "dense", "unit": 3}]), 2, "/network/layers/0/unit: there is"),
         (spec(reuse=[{"from": "x"}]), 2, "say where 'x' lies: --source x=FOLDER"),
-        (spec(DENSE, batch_size=1), 1, "invalid_data: 1 training rows are too few"),
+        (spec(DENSE, batch_size=1), 2, "/training/batch_size: batch normalisation"),
     ],
 )
 def test_what_cannot_be_trained_is_told_with_the_remedy(

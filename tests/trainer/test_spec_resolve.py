@@ -341,3 +341,23 @@ def test_an_average_that_begins_after_the_last_epoch_is_refused():
     found = _problems(job(training={"epochs": 10, "averaging": averaging}))
 
     assert found["/training/averaging/start"].code == "too_late"
+
+
+def test_batches_of_one_row_are_refused_where_they_would_be_normalised():
+    found = _problems(job(training={"batch_size": 1}))
+    plain = {
+        "defaults": {"normalization": "none"},
+        "layers": job()["network"]["layers"],
+    }
+
+    assert "at least two rows" in found["/training/batch_size"].detail
+    assert resolved(job(network=plain, training={"batch_size": 1}))
+
+
+def test_a_text_is_no_target_and_no_number_either():
+    dataset = {"id": "titanic", "target": "Name"}
+
+    found = _problems(job(dataset=dataset), PASSENGERS)
+
+    assert "upload it as a category" in found["/dataset/target"].detail
+    assert found["/dataset/target"].suggestion is None

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import prod
 
 from trainer.spec.data import Condition, DatasetRef
+from trainer.spec.data.schema import Column, Scalar, Schema
 from trainer.spec.errors import Problem, nearest, pointer
 from trainer.spec.losses import Task
-from trainer.spec.data.schema import Column, Scalar, Schema
 
 MOST_CLASSES = 50
 """An integer target with more different values is taken for a number."""
@@ -64,6 +64,21 @@ def _labels(column: Column) -> bool:
     return (column.minimum, column.maximum) == (0, 1) and column.kind != "number"
 
 
+def _uncountable(place: str, column: Column) -> Problem:
+    """Return why a column cannot be told apart in classes, and what to do."""
+    detail = f"{column.name!r} is {column.kind} and has no classes to count"
+    if column.kind in {"number", "integer", "category"}:
+        detail = (
+            f"{column.name!r} has no countable classes: it is {column.kind} with "
+            "more than 1,000 different values"
+        )
+    elif column.kind == "text":
+        detail += "; upload it as a category, by its `kinds`, if it holds names"
+    numeric = column.kind in {"number", "integer"}
+    suggestion = "task: regression" if numeric else None
+    return Problem(place, "wrong_target", detail, suggestion)
+
+
 def _answer(
     task: Task, columns: Sequence[Column], where: dict[str, Condition]
 ) -> tuple[Answer | None, list[Problem]]:
@@ -83,11 +98,7 @@ def _answer(
         detail = "classification has one target column; multi_label takes several"
         return None, [Problem(place, "wrong_target", detail)]
     if not column.values:
-        detail = (
-            f"{column.name!r} has no countable classes: it is {column.kind} with "
-            "more than 1,000 different values"
-        )
-        return None, [Problem(place, "wrong_target", detail, "task: regression")]
+        return None, [_uncountable(place, column)]
     condition = where.get(column.name)
     classes = tuple(
         v.value for v in column.values if condition is None or keeps(condition, v.value)

@@ -9,8 +9,10 @@ from trainer.spec.data.answers import Answer
 from trainer.spec.data.features import Inputs
 from trainer.spec.data.schema import Schema
 from trainer.spec.errors import Problem, nearest, pointer
-from trainer.spec.layers import Dense
+from trainer.spec.layers import BatchNormalization, Dense
+from trainer.spec.layers.blocks import Block
 from trainer.spec.network import NetworkSpec
+from trainer.spec.normalizations import Batch
 from trainer.spec.schedules.lengths import Epochs
 from trainer.spec.training import Training
 from trainer.spec.weighting import GivenClassWeights, class_text
@@ -31,6 +33,7 @@ def misfits(
         *_augmentation(training, answer, inputs),
         *_mixing(training, answer, inputs),
         *_averaging(training),
+        *_batches(training, network),
         *_imbalance(training, answer),
         *_decay(training),
         *_cache(training),
@@ -98,6 +101,21 @@ def _averaging(training: Training) -> Iterator[Problem]:
             f"{training.epochs}"
         )
         yield Problem(place, "too_late", detail)
+
+
+def _batches(training: Training, network: NetworkSpec) -> Iterator[Problem]:
+    """Refuse batches of one row where they are to be normalised."""
+    if training.batch_size > 1:
+        return
+    for number, layer in enumerate(network.layers):
+        norm = layer.normalization if isinstance(layer, Block) else layer
+        if isinstance(norm, Batch | BatchNormalization):
+            detail = (
+                "batch normalisation needs at least two rows in a batch, or the "
+                f"normalization of {layer.name or f'layer {number + 1}'} another kind"
+            )
+            yield Problem(pointer("training", "batch_size"), "conflict", detail, "2")
+            return
 
 
 def _names_things(inputs: Inputs) -> bool:
