@@ -6,6 +6,12 @@ import { bytes, el, layerTable, number, problem, show } from "./page.js";
 import { ask } from "./server.js";
 
 const MAIN = ["name", "units", "filters", "kernel_size", "pool_size", "rate", "activation"];
+const RECIPE = [
+  ["optimizer", "optimizers"], ["schedule", "schedules"], ["gradient_clipping", "gradient_clipping"],
+  ["loss", "losses"], ["averaging", "averaging"], ["mixing", "mixing"], ["pruning", "pruning"],
+  ["class_weights", "class_weights"], ["sampling", "sampling"],
+]; // a field of the training, and the family that it chooses from
+const OFTEN = 2; // of them are always in sight
 
 export async function enter(page, source, signal) {
   const [{ data: families }, { data: datasets }, { data: models }] = await Promise.all(
@@ -30,8 +36,7 @@ export async function enter(page, source, signal) {
   const frozen = plain("freeze", "Those of them that shall not move.", { type: "string" });
   const epochs = plain("epochs", "At most; 100 if absent.", { type: "integer" }, { minimum: 1 });
   const batch = plain("batch size", "Examples per step; 64 if absent.", { type: "integer" }, { minimum: 1 });
-  const optimizer = technique("optimizer", family("optimizers"), changed);
-  const schedule = technique("schedule", family("schedules"), changed);
+  const recipe = RECIPE.map(([field, of]) => [field, technique(field.replace("_", " "), family(of), changed)]);
 
   const layers = [];
   const list = el("div");
@@ -52,7 +57,8 @@ export async function enter(page, source, signal) {
   function read() {
     const reuse = reused.read() && without({ from: reused.read(), layers: which.read(), freeze: frozen.read() });
     const training = without({
-      optimizer: optimizer.read(), schedule: schedule.read(), epochs: epochs.read(), batch_size: batch.read(),
+      ...Object.fromEntries(recipe.map(([field, one]) => [field, one.read()])),
+      epochs: epochs.read(), batch_size: batch.read(),
     });
     return without({
       name: name.read(),
@@ -74,8 +80,7 @@ export async function enter(page, source, signal) {
     set(target, typeof spec.dataset.target === "string" ? spec.dataset.target : undefined);
     set(epochs, training.epochs);
     set(batch, training.batch_size);
-    optimizer.fill(object(training.optimizer));
-    schedule.fill(object(training.schedule));
+    for (const [field, one] of recipe) one.fill(object(training[field]));
     byHand = true;
     text.value = JSON.stringify(spec, null, 2);
   }
@@ -102,7 +107,8 @@ export async function enter(page, source, signal) {
     group("Layers", el("p", { class: "quiet" }, "From the input upwards; the output layer follows from the target."),
       list, el("div", { class: "bar" }, el("button", { type: "button", onclick: () => addLayer() }, "Add a layer"))),
     group("Reuse", grid(reused, which, frozen)),
-    group("Training", grid(epochs, batch), optimizer.node, schedule.node),
+    group("Training", grid(epochs, batch), recipe.slice(0, OFTEN).map(([, one]) => one.node),
+      el("details", {}, el("summary", {}, "More"), recipe.slice(OFTEN).map(([, one]) => one.node))),
     el("label", { for: "spec" }, "The spec: change it here as well, the server takes this text"), text,
     el("div", { class: "bar" },
       el("button", { type: "button", onclick: () => { byHand = false; changed(); } }, "Write it from the form again"),

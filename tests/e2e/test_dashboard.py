@@ -125,14 +125,20 @@ def test_what_is_wrong_with_a_spec_is_shown_at_its_place(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("/network")
 
 
-def test_every_technique_of_the_server_can_be_chosen(page: Page, stack: Stack) -> None:
+@pytest.mark.parametrize(
+    ("label", "family"),
+    [("optimizer", "optimizers"), ("loss", "losses"), ("averaging", "averaging")],
+)
+def test_every_technique_of_the_server_can_be_chosen(
+    page: Page, stack: Stack, label: str, family: str
+) -> None:
     techniques = httpx.get(f"{stack.url}/v1/techniques").json()["data"]
-    optimizers = next(f for f in techniques if f["family"] == "optimizers")
+    found = next(f for f in techniques if f["family"] == family)
     page.get_by_role("link", name="Train", exact=True).click()
 
-    options = page.get_by_label("optimizer", exact=True).locator("option")
+    options = page.get_by_label(label, exact=True).locator("option")
 
-    expect(options).to_have_count(len(optimizers["kinds"]) + 1)
+    expect(options).to_have_count(len(found["kinds"]) + 1)
 
 
 def test_a_file_is_uploaded(page: Page, tmp_path: Path) -> None:
