@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from trainer.data.texts import StoredTexts
 from trainer.errors import NotADataset
 from trainer.spec.data.schema import Column, Part, Schema, Value
-from trainer.data.texts import StoredTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

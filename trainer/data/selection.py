@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data.conditions import satisfied
+from trainer.data.series import divided
 from trainer.errors import NoRows
 from trainer.preprocessing.tables import timeline_of
-from trainer.data.series import divided
 from trainer.spec.data import PartName, PerClass, Rows
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data.conditions import values_as_numbers
-from trainer.errors import NonFinite, NoTarget
 from trainer.data.selection import Labels
+from trainer.errors import NonFinite, NoTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from trainer.spec.losses import Task
-    from trainer.spec.data.schema import Column, Scalar, Schema
     from trainer.data.target_scale import TargetScale
+    from trainer.spec.data.schema import Column, Scalar, Schema
+    from trainer.spec.losses import Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

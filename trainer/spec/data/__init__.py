@@ -6,8 +6,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from trainer.spec.base import Count, Nullable, Off, Spec
 from trainer.spec.data.encodings import Encoding
-from trainer.spec.losses import Task
 from trainer.spec.data.schema import Scalar
+from trainer.spec.losses import Task
 
 
 class Condition(Spec):

@@ -15,8 +15,8 @@ from trainer.spec.base import Count, Named, Spec, variants
 from trainer.spec.data.calendar import CYCLES
 from trainer.spec.data.layout import Category, InputPart, Numbers, Tokens
 from trainer.spec.data.schema import Column, DatePart
-from trainer.spec.shapes import Impossible
 from trainer.spec.data.words import WordCount, counted
+from trainer.spec.shapes import Impossible
 
 MOST_ONE_HOT = 50
 """A column with more categories is embedded, unless the spec says otherwise."""

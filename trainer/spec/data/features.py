@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from trainer.spec.data.answers import unknown_column
 from trainer.spec.data import DatasetRef, Windows
+from trainer.spec.data.answers import unknown_column
 from trainer.spec.data.encodings import Encoding, default_encoding, fitting
-from trainer.spec.errors import Problem, pointer
 from trainer.spec.data.layout import (
     Category,
     InputPart,
@@ -17,6 +16,7 @@ from trainer.spec.data.layout import (
     names_things,
 )
 from trainer.spec.data.schema import Column, Schema
+from trainer.spec.errors import Problem, pointer
 from trainer.spec.shapes import Impossible, Shape
 
 GRIDS = frozenset({"image", "array"})

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from trainer.spec.data.answers import Answer
 from trainer.spec.data import DatasetRef
+from trainer.spec.data.answers import Answer
 from trainer.spec.data.schema import Scalar, Schema
 from trainer.spec.training import Training
 

@@ -1,8 +1,8 @@
 """What a time series asks of the way in which rows are held back."""
 
 from trainer.spec.data import DatasetRef, Rows, Windows
-from trainer.spec.errors import Problem, pointer
 from trainer.spec.data.schema import Schema
+from trainer.spec.errors import Problem, pointer
 
 
 def reach(windows: Windows) -> int:
