@@ -131,23 +131,28 @@ def _estimate(advice: Advice) -> dict[str, Any]:
 
 
 def _reusable(session: Session, resolution: Resolution) -> Iterator[Alternative]:
-    """Name the newest models whose lowest layers take the same input."""
+    """Name the best of the newest models whose lowest layers take the same input."""
     query = models.filtered().order_by(Model.id.desc()).limit(MODELS_LOOKED_AT)
-    named = 0
-    for model in session.scalars(query):
-        if named < MODELS_NAMED and _takes_the_same(model, resolution):
-            named += 1
-            yield Alternative(
-                "reuse",
-                f"{model.name}@{model.version} was trained on inputs of the same form: "
-                "its lower layers could be reused, frozen, which needs fewer rows",
-                sources.TRANSFER,
-                model=model.id,
-            )
+    able = [m for m in session.scalars(query) if _takes_the_same(m, resolution)]
+    able.sort(key=lambda model: model.accuracy or 0.0, reverse=True)
+    for model in able[:MODELS_NAMED]:
+        yield Alternative(
+            "reuse",
+            f"{model.name}@{model.version} was trained on inputs of the same form: "
+            "its lower layers could be reused, frozen, which needs fewer rows",
+            sources.TRANSFER,
+            model=model.id,
+        )
 
 
 def _takes_the_same(model: Model, resolution: Resolution) -> bool:
-    """Say whether a model was given the same columns, or pictures of the same shape."""
+    """Say whether a model learned from the same columns, or pictures of the same shape.
+
+    A range test gives the network its first values back: there is nothing to reuse.
+    """
+    schedule = (model.card.get("training") or {}).get("schedule") or {}
+    if schedule.get("kind") == "range_test":
+        return False
     preprocessing = model.card.get("preprocessing") or {}
     if tuple(preprocessing.get("shape", ())) != tuple(resolution.inputs.shape):
         return False

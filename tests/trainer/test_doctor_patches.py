@@ -212,3 +212,10 @@ def test_a_treatment_whose_spec_would_be_refused_is_left_out() -> None:
     )
 
     assert refused is None
+
+
+def test_plain_descent_gives_way_to_adam_where_steps_are_read_one_by_one() -> None:
+    assert offered(SPECS["images"], "adapt") is None
+    assert offered(SPECS["a recurrent one"], "adapt") == {
+        "training": {"optimizer": "adam"}
+    }

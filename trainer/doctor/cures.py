@@ -33,6 +33,10 @@ FITTING = ("he_", "glorot_", "lecun_", "orthogonal", "variance_scaling")
 """How the names of initialisers begin that follow from the number of inputs."""
 PLAIN_DESCENT = frozenset({"gradient_descent", "sgd", "momentum", "nesterov"})
 """Optimizers whose step is proportional to the gradient."""
+UNEVEN = frozenset(
+    {"embedding", "column_embedding", "simple_rnn", "gru", "lstm", "transformer_block"}
+)
+"""Layers whose weights see gradients of very different size."""
 USUAL_RATE = 0.1
 """Learning rate of plain gradient descent. With momentum β a lasting gradient moves the
 weights 1 / (1 - β) times as far: the practical guide's 0.01 with 0.9 is the same."""
@@ -198,6 +202,19 @@ def speed_up(draft: Draft) -> None:
         _optimizer(draft, {"learning_rate": faster})
 
 
+def adapt(draft: Draft) -> None:
+    """Use Adam where vectors are looked up or steps are read one after another.
+
+    A name that is rare has a gradient as rarely, and one rate for all moves its vector
+    hardly at all, after Duchi et al. (2011), JMLR 12, section 1.
+    """
+    layers = draft.resolved.network.layers
+    if not any(layer.kind in UNEVEN for layer in layers):
+        return
+    if draft.resolved.training.optimizer.kind in PLAIN_DESCENT:
+        draft.training["optimizer"] = "adam"
+
+
 def drop_schedule(draft: Draft) -> None:
     """Keep the learning rate as it is."""
     draft.training["schedule"] = "none"
@@ -298,6 +315,7 @@ TREATMENTS: dict[str, Callable[[Draft], None]] = {
     "clip": clip,
     "slow_down": slow_down,
     "speed_up": speed_up,
+    "adapt": adapt,
     "drop_schedule": drop_schedule,
     "longer": longer,
     "weigh_classes": weigh_classes,

@@ -253,7 +253,7 @@ def collapse(course: Course) -> Sign | None:
         ("weigh_classes",)
         if unequal
         else tuple(cure for _, cure in brakes(course).values())
-        or ("initialize", "rectify", "normalize", "standardize", "loosen"),
+        or ("initialize", "rectify", "normalize", "standardize", "loosen", "adapt"),
     )
 
 

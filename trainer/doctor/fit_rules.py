@@ -74,7 +74,10 @@ def overfitting(course: Course) -> Sign | None:
         "warning" if plain else "info",
         detail,
         evidence,
-        ("regularize", "stop_early", "augment", "more_rows"),
+        # while the best weights are kept nothing is lost, so nothing is made harder
+        ("regularize", "stop_early", "augment", "more_rows")
+        if plain
+        else ("stop_early",),
     )
 
 
