@@ -15,6 +15,8 @@ CLASSES = 100
 """Different values up to which a column may be one of classes."""
 RARE = 10
 """Rows below which a class or category is too rare to split, learn and test."""
+DIM = 64
+"""Images without a value this high are stored on another scale than 0 to 255."""
 PROBLEMS = 100
 SHOWN = 5
 
@@ -130,6 +132,15 @@ def _of_column(summary: Summary, draft: Draft) -> Iterator[Complaint]:
             code="non_finite",
             detail=f"{name!r} is infinite in {summary.non_finite:,} rows",
             remedy="replace the values, or leave them empty, which means missing",
+            column=name,
+        )
+    if column.kind == "image" and 0 < (column.maximum or 0) < DIM:
+        yield Complaint(
+            code="dim_images",
+            detail=f"the brightest value of {name!r} is {column.maximum:.0f}, and "
+            "images are divided by 255",
+            remedy="say standardize: true in a job's dataset, or store the images with "
+            "values up to 255",
             column=name,
         )
     yield from _rare(column, draft)

@@ -338,6 +338,16 @@ def test_digits_keep_their_seventeen_shades(reader: Reader) -> None:
     assert (stored.column("image").minimum, stored.column("image").maximum) == (0, 16)
 
 
+def test_images_stored_on_a_scale_of_their_own_are_told_of(reader: Reader) -> None:
+    dim = [warning["code"] for warning in reader.builtin("digits").report["warnings"]]
+    bright = zipped({"a/1.png": png(), "b/1.png": png()})
+
+    assert "dim_images" in dim
+    assert "dim_images" not in [
+        warning["code"] for warning in reader.read(bright).report["warnings"]
+    ]
+
+
 def test_the_class_of_an_iris_keeps_its_name(reader: Reader) -> None:
     stored = reader.builtin("iris")
 
