@@ -52,6 +52,8 @@ class Shell:
 
     def __init__(self, folder: Path, url: str, environment: Mapping[str, str]) -> None:
         self._url = url
+        self.lines: set[int] = set()
+        """Where the blocks begin that have run."""
         self._process = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             stdin=subprocess.PIPE,
@@ -70,6 +72,7 @@ class Shell:
         """Run a block; return its exit status and what it wrote."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.lines.add(snippet.line)
         end = uuid.uuid4().hex
         text = snippet.text.replace(ADDRESS, self._url)
         if snippet.language == "python":

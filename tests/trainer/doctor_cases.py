@@ -121,6 +121,20 @@ HEALTHY: dict[str, tuple[Json, Any]] = {
         digits,
     ),
     "convolutional": (job(CONVOLUTIONAL, epochs=4), digits),
+    "convolutional, on dim images, with statistics that settle late": (
+        job(
+            [
+                {"kind": "conv2d", "filters": 16, "padding": "same"},
+                {"kind": "conv2d", "filters": 32, "padding": "same"},
+                {"kind": "max_pool2d"},
+                {"kind": "dense", "units": 50},
+            ],
+            None,
+            {"where": {"label": {"in": [0, 1, 2, 3, 4]}}},
+            epochs=8,
+        ),
+        digits,
+    ),
     "linear": (job([], None, SCALED), digits),
     "one epoch": (job(stack(2), epochs=1), digits),
     "half of the units dropped": (job(stack(2, 80), {"dropout": 0.5}), digits),
@@ -210,7 +224,13 @@ BROKEN: dict[str, Broken] = {
         job(stack(2), regularization={"l2": 1.0}, epochs=10), "underfitting"
     ),
     "a few rows learned by heart": Broken(
-        job(stack(2, 100), {"dropout": 0.0}, {"examples_per_class": 4}, epochs=12),
+        job(
+            stack(2, 100),
+            {"dropout": 0.0},
+            {"examples_per_class": 4},
+            epochs=110,
+            early_stopping="none",
+        ),
         "overfitting",
         curable=False,
     ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.doctor.anatomy import anatomy
+from trainer.doctor.anatomy import anatomy, settled_after
 from trainer.doctor.course import Situation
 from trainer.doctor.doctor import Doctor, Patient
 from trainer.doctor.probes import Probes
@@ -55,6 +55,7 @@ def admit(
         validation_rows=len(material.validation or ()),
         class_counts=counts,
         images=len(network.shape) == IMAGE,
+        settled_after=settled_after(network),
     )
     return Doctor(
         wish,

@@ -7,8 +7,10 @@ limit is the same for all: a slope below a tenth of the steepest counts as satur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, log, prod
 from typing import TYPE_CHECKING
+
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.spec.layers import OUTPUT
 
@@ -52,6 +54,9 @@ DEAD: Mapping[str, tuple[float, float]] = {
 
 RECTIFIERS = frozenset(DEAD)
 """Activations that can die: their slope goes to 0 on one side."""
+
+FORGOTTEN = 1e-4
+"""Share of a moving statistic's first value that no longer matters."""
 
 LEAKY = frozenset({"leaky_relu", "prelu", "parametric_relu", "rrelu"})
 
@@ -104,6 +109,22 @@ class Organ:
         if found is None or self.activation not in {"elu", "celu"}:
             return found
         return found[0], found[1] * self.alpha
+
+
+def settled_after(network: Network) -> int:
+    """Return the steps until the moving statistics have forgotten their first values.
+
+    They begin at mean 0 and variance 1, of which (1 - m)^t is left after t steps. A
+    unit whose variance is small, 0.01 say, is far from settled while a hundredth of
+    the 1 is in it.
+    """
+    shares = [
+        module.momentum
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.momentum
+    ]
+    kept = [1 - share for share in shares if 0 < share < 1]
+    return ceil(log(FORGOTTEN) / log(max(kept))) if kept else 0
 
 
 def anatomy(

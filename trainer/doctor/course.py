@@ -59,6 +59,9 @@ class Situation:
     """Training rows per class, for classification."""
     images: bool = False
     """Whether the input is images."""
+    settled_after: int = 0
+    """Steps until batch normalisation's moving statistics have forgotten where they
+    began. Before, rows that are held back are judged by statistics of no data."""
 
     @property
     def unequal(self) -> bool:

@@ -40,7 +40,12 @@ DOUBT = 0.3
 
 def overfitting(course: Course) -> Sign | None:
     """See training rows fitted far better than rows held back."""
-    both = [e for e in course.evaluations if _gap(course, e) is not None]
+    settled = course.situation.settled_after
+    both = [
+        evaluation
+        for evaluation in course.evaluations
+        if evaluation.step > settled and _gap(course, evaluation) is not None
+    ]
     if len(both) < LASTING:
         return None
     gaps = [_gap(course, e) for e in both[-LASTING:]]
