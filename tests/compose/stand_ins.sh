@@ -36,7 +36,7 @@ from pathlib import Path
 
 file = tomllib.loads(Path(sys.argv[1]).read_text())
 project, extras = file["project"], file["project"]["optional-dependencies"]
-lines = project["dependencies"] + extras["api"] + extras["worker"]
+lines = [*project["dependencies"], *extras["api"], *extras["import"], *extras["worker"]]
 # Debian's Python 3.11.2 is older than the official image's and needs one wheel more.
 more = {"async-timeout", "editables", *file["build-system"]["requires"]}
 print("\n".join(sorted({*lines, *more})))
