@@ -22,7 +22,7 @@ from catalog.session import reading, transaction
 from catalog.tables import Model
 from trainer.spec.imports import ImportAnswer, ImportForm, ImportOrder
 
-READER = "trainer.importing"
+READER = "trainer.importing.reader"
 MADE = "model"
 
 

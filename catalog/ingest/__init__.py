@@ -1,8 +1,7 @@
 """Reading uploads: from files that people send to columns that trainers read.
 
-``python -m catalog.ingest FOLDER`` is a child process, bounded in memory and time: only
-it opens what people sent. `catalog.ingest.child` starts it and waits. Everything it
-leaves, good or bad, lies in FOLDER:
+`reader` runs in a child process, `bounded` in memory and time: only it opens what
+people sent. `child` starts it and waits. All that it leaves lies in one folder:
 
     order.json    what to read and how (`order.Order`)
     files/        the upload, one file per part, under names of our own

@@ -21,6 +21,7 @@ from catalog.ingest.order import OUT_OF_SPACE, Answer, Order
 
 log = logging.getLogger(__name__)
 
+READER = "catalog.ingest.reader"
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FIRST_WAIT, LONGEST_WAIT = 0.005, 0.05
@@ -46,12 +47,12 @@ def ingest(order: Order, folder: Path, gone: Event) -> Answer:
         ReaderCrashed: the child ended without an answer.
     """
     bounds = Bounds(order.limits.seconds, order.limits.memory_bytes)
-    answer = run("catalog.ingest", order.model_dump_json(), folder, bounds, gone)
+    answer = run(READER, order.model_dump_json(), folder, bounds, gone)
     return _judged(Answer.model_validate_json(answer))
 
 
-def run(module: str, order: str, folder: Path, bounds: Bounds, gone: Event) -> bytes:
-    """Have a module carry out an order in `folder`, as a child; return its answer.
+def run(reader: str, order: str, folder: Path, bounds: Bounds, gone: Event) -> bytes:
+    """Have a reader answer an order in `folder`, as a bounded child; return the answer.
 
     Raises:
         TooLarge: it takes too much.
@@ -61,9 +62,11 @@ def run(module: str, order: str, folder: Path, bounds: Bounds, gone: Event) -> b
     """
     (folder / "order.json").write_text(order)
     errors = folder / "stderr.txt"
+    limits = int(bounds.seconds) + 1, bounds.memory_bytes
+    asked = [reader, str(folder), str(os.getpid()), *map(str, limits)]
     with errors.open("wb") as stderr:
         child = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), str(os.getpid())],
+            [sys.executable, "-m", "catalog.ingest.bounded", *asked],
             cwd=ROOT,
             env=_environment(folder),
             stdin=subprocess.DEVNULL,

@@ -73,7 +73,7 @@ def readers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children():
         try:
-            if "catalog.ingest" in process.cmdline():
+            if "catalog.ingest.reader" in process.cmdline():
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

@@ -30,7 +30,7 @@ def reader(tmp_path: Path) -> Reader:
 
 def children() -> list[psutil.Process]:
     ours = psutil.Process().children()
-    return [process for process in ours if "catalog.ingest" in process.cmdline()]
+    return [process for process in ours if "catalog.ingest.reader" in process.cmdline()]
 
 
 def test_what_the_child_stored_is_there_and_the_upload_is_gone(reader: Reader) -> None:

@@ -3,6 +3,6 @@
     order → sniff → one reader per format → layers of ours → checks → model folder
 
 A reader gives either `Weights` (names and arrays; the person's spec says what they are
-for) or a `FoundNetwork` (layers in our own words). It runs in a child process with
-limits, which ``python -m trainer.importing`` is; what it says is data, never code.
+for) or a `FoundNetwork` (layers in our own words). `reader` runs in a child process
+with limits, which the catalog starts; what it says is data, never code.
 """
