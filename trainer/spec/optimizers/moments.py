@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch.optim.optimizer import ParamsT
 
 
-class Adam(Rule):
-    """Adaptive moment estimation, after Kingma and Ba (2015), ICLR, algorithm 1."""
+class Moments(Rule):
+    """A rule that keeps a mean of the gradient and one of its size."""
 
-    kind: Literal["adam"] = "adam"
+    kind: str
     learning_rate: Rate = 0.001
     """Step length per unit of normalised gradient, before the schedule."""
     beta1: Fraction = 0.9
@@ -27,7 +27,17 @@ class Adam(Rule):
     """Decay of the mean of its square, per step."""
     epsilon: Rate = 1e-8
     """Added to the root of the corrected second moment."""
-    slots: ClassVar[int] = 2
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Return both decays, as torch takes them."""
+        return self.beta1, self.beta2
+
+
+class Adam(Moments):
+    """Adaptive moment estimation, after Kingma and Ba (2015), ICLR, algorithm 1."""
+
+    kind: Literal["adam"] = "adam"
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
@@ -36,27 +46,18 @@ class Adam(Rule):
         return TorchAdam(
             parameters,
             lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
+            betas=self.betas,
             eps=self.epsilon,
             fused=True,
         )
 
 
-class Adamw(Rule):
+class Adamw(Moments):
     """Adam with decoupled weight decay, after Loshchilov and Hutter (2019), ICLR."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
-    epsilon: Rate = 1e-8
-    """Added to the root of the corrected second moment."""
     weight_decay: Coefficient = 0.01
     """Share of each weight removed per step and unit of learning rate."""
-    slots: ClassVar[int] = 2
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
@@ -65,26 +66,20 @@ class Adamw(Rule):
         return AdamW(
             parameters,
             lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
+            betas=self.betas,
             eps=self.epsilon,
             weight_decay=self.weight_decay,
             fused=True,
         )
 
 
-class Amsgrad(Rule):
+class Amsgrad(Moments):
     """Adam whose rates never grow again, after Reddi et al. (2018), ICLR, algorithm 2.
 
     The step is divided by the root of the largest second moment so far.
     """
 
     kind: Literal["amsgrad"] = "amsgrad"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
     epsilon: Rate = 1e-8
     """Added to the root of the largest second moment."""
     slots: ClassVar[int] = 3
@@ -96,26 +91,23 @@ class Amsgrad(Rule):
         return TorchAdam(
             parameters,
             lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
+            betas=self.betas,
             eps=self.epsilon,
             amsgrad=True,
             fused=True,
         )
 
 
-class Adamax(Rule):
+class Adamax(Moments):
     """Adam scaled by the largest gradient, after Kingma and Ba (2015), algorithm 2."""
 
     kind: Literal["adamax"] = "adamax"
     learning_rate: Rate = 0.002
     """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
     beta2: Fraction = 0.999
     """Decay of the largest absolute gradient, per step."""
     epsilon: Rate = 1e-8
     """Added to the absolute gradient."""
-    slots: ClassVar[int] = 2
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
@@ -124,24 +116,15 @@ class Adamax(Rule):
         return TorchAdamax(
             parameters,
             lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
+            betas=self.betas,
             eps=self.epsilon,
         )
 
 
-class Nadam(Rule):
+class Nadam(Moments):
     """Adam with a Nesterov step, after Dozat (2016), algorithm 8."""
 
     kind: Literal["nadam"] = "nadam"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
-    epsilon: Rate = 1e-8
-    """Added to the root of the corrected second moment."""
-    slots: ClassVar[int] = 2
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
@@ -150,12 +133,12 @@ class Nadam(Rule):
         return NAdam(
             parameters,
             lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
+            betas=self.betas,
             eps=self.epsilon,
         )
 
 
-class Radam(Rule):
+class Radam(Moments):
     """Adam that waits for its second moment, after Liu et al. (2020), ICLR.
 
     Until enough gradients have been seen to trust their mean square it takes steps of
@@ -163,15 +146,8 @@ class Radam(Rule):
     """
 
     kind: Literal["radam"] = "radam"
-    learning_rate: Rate = 0.001
-    """Step length per unit of normalised gradient, before the schedule."""
-    beta1: Fraction = 0.9
-    """Decay of the mean of the gradient, per step."""
-    beta2: Fraction = 0.999
-    """Decay of the mean of its square, per step."""
     epsilon: Rate = 1e-8
     """Added to the root of the second moment."""
-    slots: ClassVar[int] = 2
 
     def build(self, parameters: ParamsT) -> TorchOptimizer:
         """Return the optimizer over `parameters`."""
@@ -180,7 +156,7 @@ class Radam(Rule):
         return RAdam(
             parameters,
             lr=self.learning_rate,
-            betas=(self.beta1, self.beta2),
+            betas=self.betas,
             eps=self.epsilon,
         )
 
