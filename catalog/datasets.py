@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from catalog import folders, ids
 from catalog.clock import now
+from catalog.disk import sync
 from catalog.errors import InUse, NotFound
 from catalog.ingest.order import Answer
 from catalog.pages import Key, Page
@@ -62,7 +63,7 @@ def publish(name: str, folder: Path, answer: Answer) -> Dataset:
         fresh = not place.exists()
         if fresh:
             staged.rename(place)
-            _sync(place.parent)
+            sync(place.parent)
         try:
             with transaction() as session:
                 return _add(session, name, answer, schema)
@@ -218,9 +219,3 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)

@@ -5,7 +5,6 @@ As with data sets: the files are staged, a child process with limits reads them 
 in one rename, and counts once its row is committed.
 """
 
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog import folders, models
+from catalog.disk import sync
 from catalog.ingest import child
 from catalog.ingest.errors import ImportRefused, ImportTooLarge
 from catalog.models import Registration
@@ -54,9 +54,9 @@ def publish(name: str, form: ImportForm, folder: Path, answer: ImportAnswer) -> 
     place = folders.absolute(relative)
     place.parent.mkdir(parents=True, exist_ok=True)
     for file in (folder / MADE).iterdir():
-        _sync(file)
+        sync(file)
     (folder / MADE).rename(place)
-    _sync(place.parent)
+    sync(place.parent)
     try:
         with transaction() as session:
             return _register(session, name, form, relative, answer).id
@@ -89,11 +89,3 @@ def _is_registered(folder: str) -> bool:
     with reading() as session:
         query = select(Model.id).where(Model.folder == folder)
         return session.scalar(query) is not None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FORBID_SKIPS = os.environ.get("FROSTLINE_FORBID_SKIPS") == "1"
 TEST_DATA = os.environ.get("FROSTLINE_TEST_DATA")
 CUDA = Path("/dev/nvidiactl").exists()
+TOLD = "told"
+"""The property of a test that the end of the run prints, from whichever process."""
 OURS = {"FROSTLINE_FORBID_SKIPS", "FROSTLINE_TEST_DATA"}
 
 for name in [n for n in os.environ if n.startswith("FROSTLINE_") and n not in OURS]:
@@ -49,6 +51,14 @@ def lacking(item: pytest.Item) -> str | None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
     """Say which tests may run beside each other when processes share a run."""
     return Lanes(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have to tell beside passing."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == TOLD:
+                terminalreporter.write_line(str(text))
 
 
 def pytest_report_header() -> list[str]:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from catalog.disk import sync
 from catalog.ingest import formats, preview, report, statistics
 from catalog.ingest.columns import Draft
 from catalog.ingest.duplicates import RowHashes
@@ -69,13 +69,9 @@ def _settle(folder: Path) -> int:
     """Bring every file to the disk, make it read-only, and return their size."""
     size = 0
     for path in sorted(folder.rglob("*"), reverse=True):
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync(path)
         if path.is_file():
             size += path.stat().st_size
             path.chmod(0o444)
-    descriptor = os.open(folder, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    sync(folder)
     return size

@@ -94,6 +94,8 @@ SMALLEST: dict[str, list[dict[str, Any]]] = {
 }
 DENSE = [{"kind": "dense", "name": "second", "units": 4}]
 
+ROUNDS = 5
+"""Problems are told in layers: mending some shows others."""
 FIRST_PAIRS = 200
 """Of the pairs that no case has yet, so many are begun with."""
 
@@ -249,16 +251,19 @@ def specs(draw: Any, case: Case) -> dict[str, Any]:
 
 def _fitting(job: dict[str, Any], schema: Schema) -> dict[str, Any]:
     """Return the job without the drawn fields that do not go with its techniques."""
-    try:
-        resolve(JobSpec.model_validate(job), schema, {})
-    except InvalidSpec as error:
-        for problem in error.problems:
-            *above, field = problem.pointer.strip("/").split("/")
-            within: Any = job
-            for step in above:
-                within = within.get(step) if isinstance(within, dict) else None
-            if isinstance(within, dict):
-                within.pop(field, None)
+    for _ in range(ROUNDS):
+        try:
+            resolve(JobSpec.model_validate(job), schema, {})
+        except InvalidSpec as error:
+            for problem in error.problems:
+                *above, field = problem.pointer.strip("/").split("/")
+                within: Any = job
+                for step in above:
+                    within = within.get(step) if isinstance(within, dict) else None
+                if isinstance(within, dict):
+                    within.pop(field, None)
+        else:
+            break
     return job
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.job_actions import merged
 from frostline.cli import advise as command
 from tests.trainer.advice_samples import COMBINATIONS, SCHEMAS, advised
 from tests.trainer.combined_data import Given, dataset
@@ -43,19 +44,6 @@ def unfounded(advice: Advice) -> list[str]:
         or len(choice.reason) < 10
         or not choice.source
     ]
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """Apply a JSON Merge Patch, as RFC 7396 defines it."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 def refused(name: str, advice: Advice) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from api.techniques import FAMILIES
+from tests.conftest import TOLD
 from tests.trainer.combinations import (
     ELSEWHERE,
     IN_LAYERS,
@@ -100,19 +101,19 @@ def test_nearly_every_pair_of_techniques_works_together(
 
 @pytest.mark.slow
 def test_the_combinations_hold_nearly_every_pair(
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     found = set().union(*(pairs(case.techniques) for case in cases(ALL)))
     used = set().union(*(case.techniques for case in cases(ALL)))
     known, possible = set(vocabulary()), possible_pairs()
 
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{ALL} combinations: {len(used)} of {len(known)} techniques, "
-            f"{len(found & possible)} of {len(possible)} possible pairs "
-            f"({len(found & possible) / len(possible):.1%}); "
-            f"without: {sorted(known - used) or 'none'}\n"
-        )
+    record_property(
+        TOLD,
+        f"{ALL} combinations: {len(used)} of {len(known)} techniques, "
+        f"{len(found & possible)} of {len(possible)} possible pairs "
+        f"({len(found & possible) / len(possible):.1%}); "
+        f"without: {sorted(known - used) or 'none'}",
+    )
 
     assert len(used) >= 0.9 * len(known)
     assert len(found & possible) >= 0.95 * len(possible)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from trainer.errors import CheckpointBroken, CheckpointsFailed
+from trainer.saved.model_folder import sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,10 +97,10 @@ def write(parent: Path, snapshot: Snapshot) -> Saved:
         }
         (unfinished / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         for name in (STATE, TENSORS, MANIFEST):
-            _sync(unfinished / name)
-        _sync(unfinished)
+            sync(unfinished / name)
+        sync(unfinished)
         unfinished.rename(folder)
-        _sync(parent)
+        sync(parent)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -198,11 +198,3 @@ def _saved(folder: Path, step: int, epoch: int) -> Saved:
     files = [_described(folder / name) for name in (STATE, TENSORS, MANIFEST)]
     size = sum(file["bytes"] for file in files)
     return Saved(folder, step, epoch, files[-1]["sha256"], size)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
