@@ -31,9 +31,10 @@ from trainer.spec.job import JobSpec
 from trainer.spec.layers import OUTPUT
 from trainer.spec.network import INPUT
 from trainer.spec.resolve import resolve
-from trainer.training import Material, Training
+from trainer.training import Material
 from trainer.training.disturbance import changes_input, layout_of
 from trainer.training.memory import in_memory
+from trainer.training.range_test import training_of
 from trainer.training.weighting import class_weights
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from trainer.process.order import Order
     from trainer.reuse import Loaded
     from trainer.spec.resolve import Resolution
+    from trainer.training import Training
 
 
 @dataclass
@@ -132,7 +134,7 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
             micro_batch=order.micro_batch,
             fingerprint=fingerprint(device, order.micro_batch),
         )
-        training = Training(material)
+        training = training_of(material)
         doctor = admit(
             training,
             resolution,

@@ -15,7 +15,6 @@ import torch
 
 from trainer.errors import Diverged
 from trainer.saved.checkpoint import Snapshot
-from trainer.spec.schedules.measured import RangeTest
 from trainer.spec.training import EverySteps
 from trainer.training.averaging import Averages, recompute_statistics
 from trainer.training.batches import rows_at_once, rows_per_epoch, rows_per_step
@@ -25,7 +24,6 @@ from trainer.training.evaluate import Measure, evaluate
 from trainer.training.pacing import Pacing
 from trainer.training.pruning import ZERO_FRACTION, Pruner, zero_fraction
 from trainer.training.randomness import generators, set_generators
-from trainer.training.range_test import CODE, RangeTesting
 from trainer.training.sampling import Sampler
 from trainer.training.stopping import Stopping
 from trainer.training.tally import Tally
@@ -124,8 +122,6 @@ class Training:
         )
         self.pruner = Pruner(recipe, self.network, self.steps_per_epoch)
         self.pacing = Pacing(recipe, self.steps_per_epoch)
-        self.range_test: RangeTesting | None = None
-        """The learning-rate range test that this training is, if it is one."""
         self.memories: dict[str, Memory] = {
             "optimizer": self.descent,
             "schedule": self.pacing,
@@ -135,9 +131,6 @@ class Training:
             "pruning": self.pruner,
         }
         """What a checkpoint holds beside the network and the position, by name."""
-        if isinstance(recipe.schedule, RangeTest):
-            self.range_test = RangeTesting(recipe.schedule, self.moving())
-            self.memories["range_test"] = self.range_test
         self.doctor: Doctor | None = None
         self.step = 0
         """Optimizer steps taken."""
@@ -150,12 +143,7 @@ class Training:
         self._paced = (time.monotonic(), 0)
 
     def attach(self, doctor: Doctor) -> None:
-        """Have a doctor look on from now on; nothing that is trained changes.
-
-        A range test breaks the training on purpose: no doctor need be told.
-        """
-        if self.range_test is not None:
-            return
+        """Have a doctor look on from now on; nothing that is trained changes."""
         self.doctor = doctor
         self.memories["doctor"] = doctor
         self.tally.onlooker = doctor.counts.add
@@ -163,8 +151,6 @@ class Training:
     def probe(self, values: Mapping[str, Tensor]) -> Probe | None:
         """Return what watches the step about to be taken, if it is sampled."""
         if self.doctor is None or not self.doctor.due(self.step + 1):
-            return None
-        if self.range_test is not None:  # it is meant to diverge
             return None
         position = (self.step + 1, self.epoch, self.learning_rate())
         return self.doctor.probe(position, values)
@@ -182,15 +168,11 @@ class Training:
     @property
     def steps(self) -> int:
         """Return the number of steps, if nothing stops the training early."""
-        if self.range_test is not None:
-            return self.range_test.wish.steps
         return self.recipe.epochs * self.steps_per_epoch
 
     @property
     def over(self) -> bool:
         """Return whether no step is left to take."""
-        if self.range_test is not None:
-            return self.range_test.over
         return self.epoch > self.recipe.epochs or self.stopping.over
 
     @property
@@ -216,12 +198,7 @@ class Training:
 
         Raises: Diverged.
         """
-        if self.range_test is None:
-            return self.look() if self.advance(rows) else ()
-        rate, epoch = self.learning_rate(), self.epoch
-        self.advance(rows)
-        found = self.range_test.note(rate, loss)
-        return tuple(Row(self.step, epoch, n, value) for n, value in found.items())
+        return self.look() if self.advance(rows) else ()
 
     def advance(self, rows: int) -> bool:
         """Count a step; return whether an evaluation is due after it."""
@@ -247,7 +224,7 @@ class Training:
         position = (self.step, self.epoch)
         with self.averages.shown():
             self.pruner.hold()
-            found |= self._validated()
+            found |= self.validated()
             self._check(found.values())
             if self.pruner.settled(self.step):
                 self.stopping.look(found, position, self.moving())
@@ -276,7 +253,7 @@ class Training:
         self.awaken()
         return {f"{purpose}_{name}": value for name, value in found.items()}
 
-    def _validated(self) -> dict[str, float]:
+    def validated(self) -> dict[str, float]:
         """Return the metrics of the validation rows, if there are any."""
         rows = self.material.validation
         return {} if rows is None else self.measured("validation", rows)
@@ -295,8 +272,7 @@ class Training:
 
         Raises: Diverged.
         """
-        if self.range_test is None:  # which ends there and is no failure
-            self._check([float(self.tally.loss)])
+        self._check([float(self.tally.loss)])
 
     def pace(self, rows: int) -> None:
         """Count rows for the examples per second."""
@@ -347,14 +323,10 @@ class Training:
 
     def finish(self) -> tuple[Row, ...]:
         """Bring back the best weights and measure them on the test rows, once."""
-        if self.doctor is not None and self.range_test is None:
+        if self.doctor is not None:
             self.doctor.finish()
-        rows: tuple[Row, ...] = ()
-        if self.range_test is not None:
-            rows = self._range_tested(self.range_test)
-        elif not self.stopping.bring_back(self.moving()):
-            self.averages.settle()
-        self.final |= self.pruner.finish(self.final, self._recompute, self._validated)
+        rows = self.settle()
+        self.final |= self.pruner.finish(self.final, self._recompute, self.validated)
         self.final[ZERO_FRACTION] = zero_fraction(self.network)
         if self.material.test is not None:
             found = self.measured("test", self.material.test)
@@ -365,21 +337,15 @@ class Training:
         self.network.eval()
         return rows
 
+    def settle(self) -> tuple[Row, ...]:
+        """Give the network the weights that are kept; return what that has shown."""
+        if not self.stopping.bring_back(self.moving()):
+            self.averages.settle()
+        return ()
+
     def findings(self) -> tuple[Finding, ...]:
         """Return what a finished training has found out beside its figures."""
-        if self.range_test is None:
-            return ()
-        return (self.range_test.finding(self.recipe, self.step, self.last_epoch),)
-
-    def _range_tested(self, test: RangeTesting) -> tuple[Row, ...]:
-        """Give the network its values back and return the learning rate proposed."""
-        test.put_back(self.moving())
-        self.final |= self._validated()
-        rate = test.suggestion()
-        if rate is None:
-            return ()
-        self.final[CODE] = rate
-        return (Row(self.step, self.last_epoch, CODE, rate),)
+        return ()
 
     def _recompute(self) -> None:
         """Let batch normalisation measure the training rows anew."""

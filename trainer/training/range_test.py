@@ -1,4 +1,4 @@
-"""A learning-rate range test under way, and the learning rate that it proposes.
+"""A training that is a learning-rate range test, and the rate that it proposes.
 
 After Smith (2017), Cyclical learning rates for training neural networks, section 3.3.
 """
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.doctor.findings import Finding
+from trainer.spec.schedules.measured import RangeTest
+from trainer.training import Row, Training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from trainer.spec.schedules.measured import RangeTest
+    from trainer.doctor.doctor import Doctor
     from trainer.spec.training import Training as Recipe
+    from trainer.training import Material
 
 CODE = "suggested_learning_rate"
 SHARE = 0.9
@@ -126,6 +129,64 @@ class RangeTesting:
         self.points = [Point(*pair) for pair in numbers["points"]]
         self._broken, self._sum = numbers["broken"], numbers["sum"]
         self._lowest = numbers["lowest"]
+
+
+class RangeTestTraining(Training):
+    """A training whose rate grows from step to step, until it breaks on purpose.
+
+    So nothing of it is evaluated on the way, no doctor looks on, and a loss that is no
+    number is its end and no failure.
+    """
+
+    def __init__(self, material: Material, wish: RangeTest) -> None:
+        super().__init__(material)
+        self.range_test = RangeTesting(wish, self.moving())
+        self.memories["range_test"] = self.range_test
+
+    def attach(self, doctor: Doctor) -> None:
+        """Let no doctor look on."""
+
+    @property
+    def steps(self) -> int:
+        """Return the number of steps, if the loss does not end the test before."""
+        return self.range_test.wish.steps
+
+    @property
+    def over(self) -> bool:
+        """Return whether the test has ended."""
+        return self.range_test.over
+
+    def follow(self, loss: Tensor, rows: int) -> tuple[Row, ...]:
+        """Count a step whose mean loss is given; return its figures."""
+        rate, epoch = self.learning_rate(), self.epoch
+        self.advance(rows)
+        found = self.range_test.note(rate, loss)
+        return tuple(Row(self.step, epoch, n, value) for n, value in found.items())
+
+    def check(self) -> None:
+        """Let the loss be no number."""
+
+    def settle(self) -> tuple[Row, ...]:
+        """Give the network its values back and return the learning rate proposed."""
+        self.range_test.put_back(self.moving())
+        self.final |= self.validated()
+        rate = self.range_test.suggestion()
+        if rate is None:
+            return ()
+        self.final[CODE] = rate
+        return (Row(self.step, self.last_epoch, CODE, rate),)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return the rate proposed, with the curve."""
+        return (self.range_test.finding(self.recipe, self.step, self.last_epoch),)
+
+
+def training_of(material: Material) -> Training:
+    """Return the training of a material: its schedule may make it a range test."""
+    schedule = material.recipe.schedule
+    if isinstance(schedule, RangeTest):
+        return RangeTestTraining(material, schedule)
+    return Training(material)
 
 
 def suggested(points: Sequence[Point]) -> float | None:
