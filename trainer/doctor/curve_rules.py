@@ -185,9 +185,9 @@ def _pace_of_steps(ratio: float, *, decayed: bool) -> tuple[str, str]:
     if decayed:
         return "the schedule has let the learning rate die out", "drop_schedule"
     if ratio < SLOW:
-        return f"{moves}: the learning rate is too low", "speed_up"
+        return f"{moves}: the steps are too small", "speed_up"
     if ratio > FAST:
-        return f"{moves}: the learning rate is too high", "slow_down"
+        return f"{moves}: the steps are too large", "slow_down"
     return (
         "the steps are of ordinary size: the network, its initial weights or the scale "
         "of the input keep it from learning"
@@ -238,7 +238,7 @@ def collapse(course: Course) -> Sign | None:
         "class_collapse",
         "critical" if len(never) == len(seen) - 1 else "warning",
         f"{len(never)} of {len(seen)} classes hardly ever come up as answers, though "
-        f"{sum(actual[n] for n in never)} of {sum(actual)} rows are theirs: "
+        f"{sum(actual[n] for n in never) / sum(actual):.0%} of the rows are theirs: "
         + (
             "the classes are unequal; weigh them or sample them evenly"
             if unequal
