@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from trainer.assembly import Assembly, assembled
-from trainer.data import Examples
 from trainer.data.dataset import Dataset, described
+from trainer.data.examples import Examples
 from trainer.network import Network
 from trainer.process.commands import Commands
 from trainer.process.order import Order, OrderedSource

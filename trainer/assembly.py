@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from trainer import reuse
-from trainer.data import Examples, Prepared
 from trainer.data.dataset import open_dataset
+from trainer.data.examples import Examples, Prepared
 from trainer.data.selection import select
 from trainer.data.series import with_timeline
 from trainer.data.target_scale import target_scale
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Assembly:
-    """Everything that one order came to."""
+    """Everything that one order came to; `trainer.phases` begins its trainings."""
 
     order: Order
     resolution: Resolution
@@ -60,9 +60,11 @@ class Assembly:
     preprocessing: Preprocessing
     network: Network
     loaded: Loaded
-    frozen: Frozen
-    outputs: FrozenOutputs
-    training: Training
+    before: Mapping[str, str]
+    """SHA-256 of every tensor that no phase may change: as the source's file holds it,
+    or as it was drawn."""
+    device: torch.device
+    targets: Targets
     scale: TargetScale | None
     """How a regression's targets were scaled; the model answers in their own units."""
     rows: Prepared
@@ -70,6 +72,31 @@ class Assembly:
     held: Mapping[str, Prepared]
     """The rows held back for validation and test, likewise."""
     warnings: tuple[str, ...]
+    course: Course = field(init=False)
+    """Where it stands among its phases."""
+
+    @property
+    def training(self) -> Training:
+        """Return the training of the phase under way."""
+        return self.course.training
+
+    @property
+    def frozen(self) -> Frozen:
+        """Return what keeps its values in the phase under way."""
+        return self.course.training.frozen
+
+    @property
+    def outputs(self) -> FrozenOutputs:
+        """Return what is kept of the frozen layers in the phase under way."""
+        return self.course.outputs
+
+    def acceptable(self, spec: dict[str, Any]) -> bool:
+        """Return whether a changed spec would be accepted as this one was."""
+        try:
+            _resolved(self.order.model_copy(update={"spec": spec}), self.dataset)
+        except InvalidSpec:
+            return False
+        return True
 
 
 def assemble(order: Order) -> Assembly:
@@ -101,64 +128,28 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
         scale = target_scale(resolution, targets.numbers, rows.train)
         if scale is not None and OUTPUT in loaded.reused:
             scale.unfold(network)
-        frozen = Frozen(network, resolution.frozen, recipe.frozen_normalization)
         prepared = {
             purpose: Prepared(preprocessing, columns, getattr(rows, purpose))
             for purpose in ("train", "validation", "test")
         }
-        outputs = _outputs(order, resolution, dataset, frozen, prepared)
-        cut = frozen.cut if outputs.applies else network.cut(frozenset())
-        held = {
-            purpose: _examples(
-                prepared[purpose],
-                targets.of(prepared[purpose].rows, target_names(resolution), scale),
-                outputs,
-                purpose,
-            )
-            for purpose in prepared
-            if len(prepared[purpose])
-        }
         torch.manual_seed(recipe.seed)  # dropout draws from here
-        units = None if scale is None else torch.from_numpy(scale.deviation).to(device)
-        material = Material(
-            recipe,
-            resolution.task,
-            frozen,
-            cut,
-            **held,
-            units=units,
-            layout=layout_of(resolution.inputs.kind, preprocessing),
-            class_weights=class_weights(
-                recipe, resolution.classes, held["train"].targets
-            ),
-            micro_batch=order.micro_batch,
-            fingerprint=fingerprint(device, order.micro_batch),
-        )
-        training = training_of(material)
-        doctor = admit(
-            training,
+        made = Assembly(
+            order,
             resolution,
-            order.spec if order.written is None else order.written,
-            loaded.reused,
-            partial(_acceptable, order, dataset),
+            dataset,
+            preprocessing,
+            network,
+            loaded,
+            _before(network, loaded, resolution),
+            device,
+            targets,
+            scale,
+            prepared["train"],
+            {name: each for name, each in prepared.items() if name != "train"},
+            (*resolution.warnings, *rows.warnings),
         )
-        if doctor is not None:
-            training.attach(doctor)
-    return Assembly(
-        order,
-        resolution,
-        dataset,
-        preprocessing,
-        network,
-        loaded,
-        frozen,
-        outputs,
-        training,
-        scale,
-        prepared["train"],
-        {name: each for name, each in prepared.items() if name != "train"},
-        (*resolution.warnings, *rows.warnings),
-    )
+        made.course = Course(made)
+    return made
 
 
 def _resolved(order: Order, dataset: Dataset) -> Resolution:
@@ -171,15 +162,6 @@ def _resolved(order: Order, dataset: Dataset) -> Resolution:
         for entry, source in zip(spec.reuse, order.sources, strict=False)
     }
     return resolve(spec, dataset.schema, sources)
-
-
-def _acceptable(order: Order, dataset: Dataset, spec: dict[str, Any]) -> bool:
-    """Return whether a changed spec would be accepted as this one was."""
-    try:
-        _resolved(order.model_copy(update={"spec": spec}), dataset)
-    except InvalidSpec:
-        return False
-    return True
 
 
 def _targets(resolution: Resolution, dataset: Dataset) -> Targets:
@@ -237,50 +219,14 @@ def _network(
     return network.to(device), loaded
 
 
-def _outputs(
-    order: Order,
-    resolution: Resolution,
-    dataset: Dataset,
-    frozen: Frozen,
-    prepared: Mapping[str, Prepared],
-) -> FrozenOutputs:
-    cache = None
-    if order.frozen_cache is not None:
-        cache = FrozenCache(order.frozen_cache, order.frozen_cache_bytes)
-    preprocessing = next(iter(prepared.values())).preprocessing
-    return FrozenOutputs(
-        frozen,
-        {name: (rows, rows.key) for name, rows in prepared.items() if len(rows)},
-        dataset=dataset.version,
-        preprocessing=_digest(preprocessing),
-        device=next(frozen.network.parameters()).device,
-        mode=resolution.spec.training.frozen_cache,
-        cache=cache,
-        augmentation=changes_input(resolution.spec.training),
-    )
-
-
-def _examples(
-    rows: Prepared, answers: Any, outputs: FrozenOutputs, purpose: str
-) -> Examples:
-    """Put one purpose's rows where training takes them from."""
-    device = outputs.device
-    if answers is None:  # the input is to be given back
-        whole = rows[:].to(device)
-        wanted = whole.flatten(1)
-        if not outputs.applies:
-            return Examples(lambda: {INPUT: whole}, wanted)
-    else:
-        wanted = torch.from_numpy(answers).to(device)
-    if not outputs.applies:
-        return Examples(lambda: {INPUT: rows.held(device)}, wanted)
-    if not outputs.keeps and purpose == "train":
-        rows.held(torch.device("cpu"))  # read once, not in every epoch
-    return Examples(lambda: outputs.of(purpose), wanted)
-
-
-def _digest(preprocessing: Preprocessing) -> str:
-    digest = hashlib.sha256(json.dumps(preprocessing.described()).encode())
-    for name, array in sorted(preprocessing.arrays.items()):
-        digest.update(name.encode() + array.tobytes())
-    return digest.hexdigest()
+def _before(
+    network: Network, loaded: Loaded, resolution: Resolution
+) -> dict[str, str]:
+    """Return the hash of each tensor of the layers that are frozen to the end."""
+    drawn = {
+        f"{name}.{tensor}": tensor_sha256(value)
+        for name in resolution.frozen
+        if name not in loaded.reused
+        for tensor, value in network.layers[name].state_dict().items()
+    }
+    return {**drawn, **loaded.before}

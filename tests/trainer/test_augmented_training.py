@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.trainer import trainings
 from tests.trainer.spec_samples import DIGITS, PASSENGERS, job, resolved
 from tests.trainer.trainings import CONVOLUTIONAL, DENSE, numbers, pictures, spec
-from trainer.data import Gatherer
+from trainer.data.examples import Gatherer
 from trainer.spec.augmentation import Augmentation
 from trainer.spec.augmentation.augmented import Augmented, Layout
 from trainer.spec.base import variants

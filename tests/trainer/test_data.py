@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.data import Examples, Gatherer, Pixels, Prepared
+from trainer.data.examples import Examples, Gatherer, Pixels, Prepared
 from trainer.preprocessing import Preprocessing
 from trainer.spec.data.schema import Column, Part, Schema
 

@@ -19,7 +19,7 @@ from tests.trainer.networks import (
     examples,
     network,
 )
-from trainer.data import order
+from trainer.data.examples import order
 from trainer.errors import CacheRefused
 from trainer.frozen import Frozen, chunk_rows, features
 from trainer.frozen import outputs as frozen_outputs

@@ -7,7 +7,7 @@ import torch
 
 from tests.trainer import trainings
 from tests.trainer.trainings import DENSE, history, numbers, pictures, spec, trained
-from trainer.data import order
+from trainer.data.examples import order
 from trainer.errors import Diverged, TooFewRows
 from trainer.spec.training import Training as Recipe
 from trainer.training import Row

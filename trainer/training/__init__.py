@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from trainer.data import Examples
+    from trainer.data.examples import Examples
     from trainer.doctor.doctor import Doctor
     from trainer.doctor.findings import Finding
     from trainer.doctor.probes import Probe
@@ -72,6 +72,14 @@ class Row:
     value: float
 
 
+@dataclass(frozen=True)
+class Start:
+    """What was behind when a training began: that of the phases before."""
+
+    step: int = 0
+    epoch: int = 0
+
+
 @dataclass
 class Material:
     """What a training is made of; nothing here changes but the network."""
@@ -93,6 +101,11 @@ class Material:
     micro_batch: int | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     """What the exact bits of the result depend on beside the spec and the data."""
+    start: Start = Start()
+    last: bool = True
+    """Whether no phase follows, so that the test rows are looked at."""
+    multipliers: Mapping[str, float] = field(default_factory=dict)
+    """What the learning rate is multiplied by, of layers where the phase says it."""
 
 
 class Training:
@@ -111,6 +124,7 @@ class Training:
             recipe,
             training_loss(recipe.loss, material.class_weights),
             rows_at_once(recipe, material.micro_batch),
+            material.multipliers,
         )
         self.sampler = Sampler(recipe, material.train)
         self.disturbance = Disturbance(recipe, material.layout, self.device)
@@ -132,9 +146,10 @@ class Training:
         }
         """What a checkpoint holds beside the network and the position, by name."""
         self.doctor: Doctor | None = None
-        self.step = 0
-        """Optimizer steps taken."""
-        self.epoch = 1
+        self.start = material.start
+        self.step = self.start.step
+        """Optimizer steps taken, those of earlier phases among them."""
+        self.epoch = self.start.epoch + 1
         """The epoch that the next step belongs to, from 1."""
         self.index = 0
         """Rows of that epoch already trained on."""
@@ -150,9 +165,9 @@ class Training:
 
     def probe(self, values: Mapping[str, Tensor]) -> Probe | None:
         """Return what watches the step about to be taken, if it is sampled."""
-        if self.doctor is None or not self.doctor.due(self.step + 1):
+        if self.doctor is None or not self.doctor.due(self.taken + 1):
             return None
-        position = (self.step + 1, self.epoch, self.learning_rate())
+        position = (self.taken + 1, self.passes, self.learning_rate())
         return self.doctor.probe(position, values)
 
     @property
@@ -171,9 +186,19 @@ class Training:
         return self.recipe.epochs * self.steps_per_epoch
 
     @property
+    def taken(self) -> int:
+        """Return the number of steps taken since this training began."""
+        return self.step - self.start.step
+
+    @property
+    def passes(self) -> int:
+        """Return which pass since then the next step belongs to, from 1."""
+        return self.epoch - self.start.epoch
+
+    @property
     def over(self) -> bool:
         """Return whether no step is left to take."""
-        return self.epoch > self.recipe.epochs or self.stopping.over
+        return self.passes > self.recipe.epochs or self.stopping.over
 
     @property
     def last_epoch(self) -> int:
@@ -182,11 +207,11 @@ class Training:
 
     def learning_rate(self) -> float:
         """Return the learning rate of the next step."""
-        return self.pacing.learning_rate(self.step)
+        return self.pacing.learning_rate(self.taken)
 
     def momentum(self) -> float | None:
         """Return the momentum of the next step; None: the optimizer's own."""
-        return self.pacing.momentum(self.step)
+        return self.pacing.momentum(self.taken)
 
     def awaken(self) -> None:
         """Put the layers that learn into training mode, and no other."""
@@ -203,16 +228,16 @@ class Training:
     def advance(self, rows: int) -> bool:
         """Count a step; return whether an evaluation is due after it."""
         self.step += 1
-        self.pruner.follow(self.step)
-        self.averages.update(self.step)
+        self.pruner.follow(self.taken)
+        self.averages.update(self.taken)
         self.index += rows
         ended = self.index >= self.rows
         every = self.recipe.evaluate_every
-        if ended and self.epoch >= self.recipe.epochs:
+        if ended and self.passes >= self.recipe.epochs:
             return True
         if isinstance(every, EverySteps):
-            return self.step % every.steps == 0
-        return ended and self.epoch % every.epochs == 0
+            return self.taken % every.steps == 0
+        return ended and self.passes % every.epochs == 0
 
     def look(self) -> tuple[Row, ...]:
         """Evaluate at this step, tell early stopping, and return the figures.
@@ -226,13 +251,13 @@ class Training:
             self.pruner.hold()
             found |= self.validated()
             self._check(found.values())
-            if self.pruner.settled(self.step):
+            if self.pruner.settled(self.taken):
                 self.stopping.look(found, position, self.moving())
         self.pacing.look(found)
         if self.stopping.best.step in {0, self.step} or not self.stopping.weights:
             self.final = dict(found)
         if self.doctor is not None:
-            self.doctor.look(*position, found)
+            self.doctor.look(self.taken, self.passes, found)
         if self.pruner.masks:
             found[ZERO_FRACTION] = zero_fraction(self.network)
         found["learning_rate"] = self.learning_rate()
@@ -322,10 +347,12 @@ class Training:
         return dict(snapshot.fingerprint) == dict(self.material.fingerprint)
 
     def finish(self) -> tuple[Row, ...]:
-        """Bring back the best weights and measure them on the test rows, once."""
+        """Bring back the best weights; after the last phase, measure the test rows."""
         if self.doctor is not None:
             self.doctor.finish()
         rows = self.settle()
+        if not self.material.last:
+            return rows
         self.final |= self.pruner.finish(self.final, self._recompute, self.validated)
         self.final[ZERO_FRACTION] = zero_fraction(self.network)
         if self.material.test is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from trainer.data import Examples
+    from trainer.data.examples import Examples
     from trainer.network import Cut, Network
     from trainer.spec.training import Training
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.data import Gatherer
+from trainer.data.examples import Gatherer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from trainer.data import order
+from trainer.data.examples import order
 from trainer.spec.weighting import BalancedSampling
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainer.data import Examples
+    from trainer.data.examples import Examples
     from trainer.spec.training import Training
 
 DRAWN = 7
