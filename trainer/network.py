@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from trainer.modules.masking import masks_of
-from trainer.spec.network import INPUT, NetworkSpec, Row, table
+from trainer.spec.layers.blocks import Step
+from trainer.spec.network import INPUT, Lender, NetworkSpec, Row, bound, table
 from trainer.spec.shapes import Shape, TensorShape
 
 if TYPE_CHECKING:
@@ -82,12 +83,9 @@ class Network(nn.Module):
         """What must be known before a layer: its inputs, and where their padding is
         told."""
         self.draws = {str(layer.name): layer.draws() for layer in spec.layers}
-        self.layers = LayerDict(
-            {
-                row.name: layer.build(row.input_shape)
-                for row, layer in zip(self.rows, spec.layers, strict=True)
-            }
-        )
+        self.lenders = {row.name: row.lender for row in self.rows if row.lender}
+        """Whose tensors a layer uses beside its own."""
+        self.layers = LayerDict(_built(spec.layers, self.rows))
 
     def drawn_rows(self, rows: int, generator: torch.Generator) -> Tensor:
         """Return rows of input: ids where an embedding takes them, else normal draws.
@@ -135,15 +133,24 @@ class Network(nn.Module):
         """Return the outputs of a batch."""
         return self._run(list(self.inputs), {INPUT: x}, [self.output])[self.output]
 
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        """Return what every layer gives for a batch of inputs, in order."""
+        names = list(self.inputs)
+        found = self._run(names, {INPUT: x}, names)
+        return {name: found[name] for name in names}
+
     def cut(self, frozen: frozenset[str] | set[str]) -> Cut:
         """Divide the network below its first layers that learn.
 
         A layer is below if everything it takes is below and it is frozen or has no
-        tensors, except that dropout of a layer that learns nothing is random.
+        tensors, except that dropout of a layer that learns nothing is random. A layer
+        that uses another's tensors changes unless that is frozen too.
         """
         fixed = {INPUT}
         for row in self.rows:
             inert = not row.tensors and not self.draws[row.name]
+            if row.lender is not None and row.lender not in frozen:
+                continue
             if fixed.issuperset(self.needs[row.name]) and (row.name in frozen or inert):
                 fixed.add(row.name)
         if not fixed.intersection(frozen):
@@ -189,12 +196,27 @@ class Network(nn.Module):
         for name in names:
             inputs = [values[taken] for taken in self.inputs[name]]
             masks = self.masks.get(name)
-            words = {"masks": masks_of(masks, values, known)} if masks else {}
+            words: dict[str, Any] = {}
+            if masks:
+                words["masks"] = masks_of(masks, values, known)
+            if name in self.lenders:
+                words["lender"] = self.layers[self.lenders[name]]
             for taken in self.needs[name]:
                 if last[taken] == name and taken not in wanted:
                     values.pop(taken, None)
             values[name] = self.layers[name](*inputs, **words)
         return values
+
+
+def _built(layers: Sequence[Step], rows: Sequence[Row]) -> dict[str, nn.Module]:
+    """Return the module of each layer of a filled network."""
+    lenders: dict[str, Lender] = {}
+    found = {}
+    for row, layer in zip(rows, layers, strict=True):
+        whole = bound(layer, lenders)
+        found[row.name] = whole.build(row.input_shape)
+        lenders[row.name] = whole, row.input_shape
+    return found
 
 
 def _sources(row: Row) -> tuple[str, ...]:

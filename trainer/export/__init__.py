@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnxruntime
 import torch
+from torch import nn
 
 from trainer.errors import ExportWrong
-from trainer.export.graph import INPUT, OUTPUT, record
+from trainer.export.graph import INPUT, OUTPUT, record, tell_layers
 from trainer.export.operators import Unsupported
 from trainer.saved.model_folder import File, described, sync
 
@@ -114,21 +115,38 @@ def _model(network: Network, shape: tuple[int, ...]) -> tuple[Any, str]:
         return _by_torch(network, x), "torch"
 
 
+class _Values(nn.Module):
+    """A network that gives its output, then what each of its layers gives."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the output and all values."""
+        values = self.network.values(x)
+        return values[self.network.output], *values.values()
+
+
 def _by_torch(network: Network, x: Tensor) -> Any:
     """Return the graph that torch's own exporter makes: slower, but it knows more."""
     batch = torch.export.Dim("batch")
+    values = {layer: f"layer:{layer}" for layer in network.inputs}
     with _quiet():
         program = torch.onnx.export(
-            network,
+            _Values(network).eval(),
             (x,),
             dynamo=True,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, *values.values()],
             dynamic_shapes=({0: batch},),
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    model = program.model_proto
+    del model.graph.output[1:]  # the values stay, and are found by their names
+    tell_layers(model, values)
+    return model
 
 
 @contextlib.contextmanager

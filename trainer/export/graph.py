@@ -7,6 +7,7 @@ fraction of a second where torch's own exporter takes several.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from trainer.export.operators import RULES, TYPE_ONLY, Unsupported
 from trainer.export.whole import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
+
+    from trainer.network import Network
 
 aten = torch.ops.aten
 TYPED = {
@@ -38,6 +41,8 @@ OPSET = 20
 IR_VERSION = 10
 INPUT = "input"
 OUTPUT = "output"
+LAYERS = "frostline.layers"
+"""Key of the graph's metadata that says which value each layer gives, as JSON."""
 
 
 class Graph:
@@ -249,7 +254,12 @@ class WholeFunctions(TorchFunctionMode):
         return result
 
 
-def record(network: nn.Module, x: Tensor) -> onnx.ModelProto:
+def tell_layers(model: onnx.ModelProto, values: Mapping[str, str]) -> None:
+    """Say in the graph's metadata which of its values each layer gives."""
+    helper.set_model_props(model, {LAYERS: json.dumps(dict(values))})
+
+
+def record(network: Network, x: Tensor) -> onnx.ModelProto:
     """Return the graph of a network in evaluation mode.
 
     `x` is a small batch of a size that no layer has.
@@ -260,5 +270,8 @@ def record(network: nn.Module, x: Tensor) -> onnx.ModelProto:
     graph = Graph(network, x)
     recorder = Recorder(graph)
     with torch.no_grad(), recorder, WholeFunctions(recorder):
-        output = network(x)
-    return graph.model(x.shape[1:], output)
+        values = network.values(x)
+    model = graph.model(x.shape[1:], values[network.output])
+    known = ((layer, graph.traced.get(id(out))) for layer, out in values.items())
+    tell_layers(model, {layer: name for layer, name in known if name is not None})
+    return model

@@ -7,6 +7,7 @@ that is not known here leaves the graph to a worker, which has torch.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 OPSET, IR_VERSION = 18, 9
 OUTPUT = "output"
+LAYERS = "frostline.layers"
+"""The graph's metadata tell which value each layer gives, as `trainer.export` does."""
 PROTOBUF_LIMIT = 2**31 - 2**24
 """Bytes of constants beyond which one file cannot hold them."""
 
@@ -49,6 +52,8 @@ class Writer:
         self.tensors = tensors
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
+        self.values = {INPUT: INPUT}
+        """The name of what each layer gives."""
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator; return the name of what it gives."""
@@ -94,6 +99,8 @@ class Writer:
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
+        layers = {name: v for name, v in self.values.items() if name != INPUT}
+        helper.set_model_props(model, {LAYERS: json.dumps(layers)})
         to.write_bytes(model.SerializeToString())
 
 
@@ -111,7 +118,7 @@ def write(
     if sum(array.nbytes for array in tensors.values()) > PROTOBUF_LIMIT:
         raise NotWritten("of two gigabytes")
     writer = Writer(tensors)
-    values = {INPUT: INPUT}
+    values = writer.values
     for layer, row in zip(network.layers, rows, strict=True):
         rule = RULES.get(row.kind)
         if rule is None:
