@@ -35,8 +35,10 @@ NEEDED: dict[str, dict[str, Any]] = REQUIRED | {
     "transformer_block": {"heads": 2},
 }
 """Fields that a kind cannot do without inside a network."""
-GIVEN_WHOLE = {"activation", "embedding"}
+GIVEN_WHOLE = {"activation", "embedding", "tied_dense"}
 """Layers whose needed fields are not drawn."""
+TIED = {"kind": "dense", "units": 4}
+"""What stands before a layer that uses another one's weights, and owns them."""
 FIRST = {"embedding"}
 """Layers that take what no other layer gives."""
 PARTS = ("activation", "initializer", "normalization")
@@ -65,12 +67,20 @@ def ranks(kind: str) -> tuple[int, ...]:
 def _fits(layer: Any, shapes: list[Shape]) -> Shape | None:
     """Return what comes out of a layer, or None if it cannot take these shapes."""
     try:
-        whole = layer.filled(Defaults())
+        whole, shapes = _lent(layer.filled(Defaults()), shapes)
         shape: Shape = whole.output_shape(shapes)
         whole.tensors(shapes)
     except Impossible:
         return None
     return shape if 0 < prod(shape) <= LARGEST else None
+
+
+def _lent(whole: Any, shapes: list[Shape]) -> tuple[Any, list[Shape]]:
+    """Return a layer, and what it takes, once the owner of its weights is there."""
+    if whole.lender is None:
+        return whole, shapes
+    owner: Any = layers()["dense"].model_validate(TIED)
+    return whole.borrowing(owner, shapes), [owner.output_shape(shapes)]
 
 
 def _shape(
@@ -90,8 +100,9 @@ def _carries(fields: Mapping[str, Any], shape: Shape) -> bool:
     if not issubclass(member, Block):
         return False
     try:
-        layer: Any = member.model_validate(dict(fields)).filled(Defaults())
-        layer.tensors([shape])
+        filled: Any = member.model_validate(dict(fields)).filled(Defaults())
+        layer, shapes = _lent(filled, [shape])
+        layer.tensors(shapes)
     except (Impossible, ValidationError):
         return False
     return bool(layer.sums_per_output == 1 or layer.widens)
@@ -137,6 +148,10 @@ class Sketch:
             self.layers.append(twin | {"inputs": [before]})
             self.given.append(self.shape)
             fields = fields | {"inputs": [before, twin["name"]]}
+        if kind == "tied_dense":
+            self.layers.append({**TIED, "name": f"{name}_owner"})
+            self.given.append(self.shape)
+            fields = fields | {"tied_to": f"{name}_owner"}
         self.layers.append({**fields, "name": name})
         self.given.append(self.shape)
 

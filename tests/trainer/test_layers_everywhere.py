@@ -140,6 +140,15 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
             {"kind": "concatenate", "inputs": ["sum", "gate", "mean", "most"]},
         ],
     ),
+    "tied": (
+        IMAGE,
+        [
+            {"kind": "dense", "units": 6, "name": "code"},
+            {"kind": "dense", "units": 4, "name": "deep", "normalization": "none"},
+            {"kind": "tied_dense", "tied_to": "deep", "dropout": 0.2},
+            {"kind": "tied_dense", "tied_to": "code", "bias": False},
+        ],
+    ),
     "noises": (
         VECTOR,
         [
@@ -202,7 +211,8 @@ def test_layers_have_the_tensors_and_shapes_that_they_tell(shape: Any, layers: A
         module = part(net, row.name)
         told = {name: t.shape for name, t in row.tensors.items()}
         has = {name: tuple(t.shape) for name, t in module.state_dict().items()}
-        values[row.name] = module(*(values[name] for name in row.inputs))
+        words = {"lender": part(net, row.lender)} if row.lender else {}
+        values[row.name] = module(*(values[name] for name in row.inputs), **words)
 
         assert has == told
         assert tuple(values[row.name].shape[1:]) == row.output_shape

@@ -45,6 +45,7 @@ FAMILIES: dict[str, Any] = {
 REQUIRED: dict[str, dict[str, Any]] = {
     "constant": {"value": 0.5},
     "piecewise_constant": {"boundaries": [10], "factors": [0.5]},
+    "tied_dense": {"tied_to": "hidden1"},
     "conv1d": {"filters": 4},
     "conv2d": {"filters": 4},
     "separable_conv1d": {"filters": 4},

@@ -213,9 +213,10 @@ def layers_sha256(network: Network, cut: Cut) -> str:
         for layer in network.spec.layers
         if layer.name in below
     ]
+    lenders = [network.lenders[name] for name in cut.below if name in network.lenders]
     tensors = {
         f"{name}.{tensor}": tensor_sha256(value)
-        for name in cut.below
+        for name in dict.fromkeys([*cut.below, *lenders])
         for tensor, value in network.layers[name].state_dict().items()
     }
     text = json.dumps([architecture, tensors, list(network.shape)], sort_keys=True)

@@ -17,6 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from trainer.modules.tail import Tailed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from trainer.network import Network
@@ -48,11 +50,12 @@ class _Linear:
 def fold(network: Network) -> Folded:
     """Fold what can be folded, in place; the network must be a copy at rest."""
     found = Folded()
+    lent = {lender: name for name, lender in network.lenders.items()}
     for row in network.rows:
         layer = network.layers[row.name]
         for prefix, module in layer.named_modules():
             if isinstance(module, Tailed):
-                _fold_tail(found, row, prefix, module)
+                _fold_tail(found, row, prefix, module, lent)
     for row in network.rows:
         module = network.layers[row.name]
         if isinstance(module, _BatchNorm):
@@ -60,7 +63,9 @@ def fold(network: Network) -> Folded:
     return found
 
 
-def _fold_tail(found: Folded, row: Row, prefix: str, module: Tailed) -> None:
+def _fold_tail(
+    found: Folded, row: Row, prefix: str, module: Tailed, lent: Mapping[str, str]
+) -> None:
     """Fold the normalisation of a layer's own tail."""
     normalization = module.normalization
     if not isinstance(normalization, _BatchNorm):
@@ -72,6 +77,8 @@ def _fold_tail(found: Folded, row: Row, prefix: str, module: Tailed) -> None:
         found.refused[name] = "it normalises what the activation gives, not the sums"
     elif below is None or not _fits(below, normalization):
         found.refused[name] = "the sums below it have no weights for each channel"
+    elif row.name in lent:
+        found.refused[name] = f"{lent[row.name]!r} uses the same weights"
     else:
         _scale(below, normalization)
         module.normalization = None
@@ -86,6 +93,8 @@ def _fold_layer(found: Folded, network: Network, row: Row, module: _BatchNorm) -
     below = network.layers[taken] if taken in rows else None
     if not isinstance(below, Tailed):
         found.refused[row.name] = "no layer with weights comes right before it"
+    elif taken in network.lenders.values():
+        found.refused[row.name] = f"another layer uses the weights of {taken!r}"
     elif len(users) > 1:
         found.refused[row.name] = f"{taken!r} is also taken by other layers"
     elif not isinstance(below.activation, nn.Identity):

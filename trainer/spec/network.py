@@ -1,7 +1,7 @@
 """A network as a graph of layers, and the table of what flows through it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -22,6 +22,9 @@ MERGES = frozenset(
 
 INPUT = "input"
 """The name that ``inputs`` uses for what the network is given."""
+
+Lender = tuple[Step, Sequence[Shape]]
+"""A layer whose tensors another one uses, and the shapes that it takes itself."""
 
 
 class NetworkSpec(Spec):
@@ -52,6 +55,8 @@ class Row:
     """Which steps of its inputs are real, if the layer asks and any has padding."""
     mask: Mask | None = None
     """Which steps that come out are real; None: all, or there are none."""
+    lender: str | None = None
+    """The layer whose tensors it uses beside its own, if there is one."""
 
     @property
     def parameters(self) -> int:
@@ -100,8 +105,20 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
         InvalidSpec: names, inputs or shapes do not fit; every problem that can be
             told is in it.
     """
+    rows, problems = rows_of(network, shape)
+    problems += _unused(network.layers)
+    if problems:
+        raise InvalidSpec(problems)
+    return rows
+
+
+def rows_of(
+    network: NetworkSpec, shape: Shape
+) -> tuple[tuple[Row, ...], list[Problem]]:
+    """Return the lines of the layer table that can be told, and what is wrong."""
     shapes: dict[str, Shape | None] = {INPUT: shape}
     masks: dict[str, Mask | None] = {}
+    lenders: dict[str, Lender] = {}
     problems, rows = _name_problems(network.layers), []
     for number, layer in enumerate(network.layers):
         name, place = str(layer.name), ("network", "layers", number)
@@ -117,13 +134,18 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
                     near,
                 )
             )
+        if layer.lender is not None and layer.lender not in shapes:
+            problems.append(_no_lender(layer, number, list(shapes)))
         given = [shapes.get(i) for i in inputs]
         known = [found for found in given if found is not None]
         shapes[name] = None
         if unknown or len(known) < len(given):
             continue
+        if layer.lender is not None and layer.lender not in lenders:
+            continue
         try:
-            row = _row(layer, name, inputs, known, [masks.get(i) for i in inputs])
+            whole = bound(layer, lenders)
+            row = _row(whole, name, inputs, known, [masks.get(i) for i in inputs])
         except Impossible as error:
             spot = (*place, error.field) if error.field else place
             problems.append(
@@ -137,10 +159,30 @@ def table(network: NetworkSpec, shape: Shape) -> tuple[Row, ...]:
         else:
             rows.append(row)
             shapes[name], masks[name] = row.output_shape, row.mask
-    problems += _unused(network.layers)
-    if problems:
-        raise InvalidSpec(problems)
-    return tuple(rows)
+            lenders[name] = whole, known
+    return tuple(rows), problems
+
+
+def bound(layer: Step, lenders: Mapping[str, Lender]) -> Step:
+    """Return a layer that knows whose tensors it uses, if it uses another's.
+
+    Raises:
+        Impossible: that layer has none that it could use.
+    """
+    if layer.lender is None:
+        return layer
+    return layer.borrowing(*lenders[layer.lender])
+
+
+def _no_lender(layer: Step, number: int, known: Sequence[str]) -> Problem:
+    wanted = str(layer.lender)
+    names = [name for name in known if name != INPUT]
+    return Problem(
+        pointer("network", "layers", number, layer.borrows),
+        "unknown_layer",
+        f"no layer before {layer.name!r} is called {wanted!r}",
+        nearest(wanted, names),
+    )
 
 
 def _row(
@@ -171,6 +213,7 @@ def _row(
         layer.flops(shapes),
         tuple(masks) if layer.minds_padding and any(masks) else (),
         layer.mask(masks, shapes),
+        layer.lender,
     )
 
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trainer.spec.activations import Activation, NoActivation
+from trainer.spec.activations import Activation
 from trainer.spec.axes import features_axis
 from trainer.spec.base import Count, Fraction, Rate
-from trainer.spec.initializers import GlorotUniform
 from trainer.spec.layers.attention import MultiHeadAttention, TransformerBlock
-from trainer.spec.layers.blocks import Block, Defaults, Plain
+from trainer.spec.layers.blocks import OUTPUT as OUTPUT
+from trainer.spec.layers.blocks import Block, Defaults, Plain, of_dense
 from trainer.spec.layers.column_embedding import ColumnEmbedding
 from trainer.spec.layers.convolutions import Conv2d, Residual
 from trainer.spec.layers.embedding import Embedding, PositionalEncoding
@@ -69,20 +69,18 @@ from trainer.spec.layers.shaping import (
     ZeroPadding1d,
     ZeroPadding2d,
 )
+from trainer.spec.layers.tied_dense import TiedDense
 from trainer.spec.layers.transposed_convolutions import (
     TransposedConv1d,
     TransposedConv2d,
 )
-from trainer.spec.normalizations import Batch, NoNormalization
+from trainer.spec.normalizations import Batch
 from trainer.spec.shapes import Impossible, Shape, TensorShape
 
 if TYPE_CHECKING:
     from typing import Self
 
     from torch import nn
-
-OUTPUT = "output"
-"""The name of the last layer; it follows from the task unless it is written out."""
 
 
 class Dense(Block):
@@ -94,21 +92,8 @@ class Dense(Block):
     """Number of units; only the layer named output may leave it to the task."""
 
     def filled(self, defaults: Defaults) -> Self:
-        """Return the layer with every absent field taken from `defaults`.
-
-        The output layer inherits nothing: an activation, a normalisation or a dropout
-        meant for hidden layers would spoil it.
-        """
-        if self.name == OUTPUT:
-            defaults = Defaults(
-                activation=NoActivation(),
-                initializer=GlorotUniform(),
-                normalization=NoNormalization(),
-                dropout=0.0,
-            )
-        elif defaults.dropout is None:
-            defaults = defaults.model_copy(update={"dropout": 0.2})
-        return super().filled(defaults)
+        """Return the layer with every absent field taken from `defaults`."""
+        return super().filled(of_dense(self.name, defaults))
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return (units,)."""
@@ -190,6 +175,7 @@ class ActivationLayer(Plain):
 
 Layer = Annotated[
     Dense
+    | TiedDense
     | Conv1d
     | Conv2d
     | DepthwiseConv2d

@@ -17,7 +17,7 @@ from trainer.spec.activations import Activation, NoActivation
 from trainer.spec.activations.rectifiers import Elu
 from trainer.spec.axes import widened
 from trainer.spec.base import Count, Fraction, LayerName, Named, Spec
-from trainer.spec.initializers import HeNormal, Initializer, Zeros
+from trainer.spec.initializers import GlorotUniform, HeNormal, Initializer, Zeros
 from trainer.spec.masks import Mask
 from trainer.spec.normalizations import Batch, NoNormalization, Normalization
 from trainer.spec.regularization import LayerRegularization
@@ -63,6 +63,10 @@ NormalizationPosition = Literal["before_activation", "after_activation"]
 """Where in its tail a layer normalises; Ioffe and Szegedy (2015) do before."""
 
 
+OUTPUT = "output"
+"""The name of the last layer; it follows from the task unless it is written out."""
+
+
 class Defaults(Spec):
     """What hidden layers use where they say nothing: the practical guide's recipe."""
 
@@ -76,6 +80,24 @@ class Defaults(Spec):
     """Whether the sums are normalised, or what the activation makes of them."""
     dropout: DropoutRate = None
     """Dropout after hidden layers; absent: 0.2 after dense layers, 0 elsewhere."""
+
+
+def of_dense(name: str | None, defaults: Defaults) -> Defaults:
+    """Return what a dense layer of that name takes where it says nothing.
+
+    The output layer inherits nothing: an activation, a normalisation or a dropout
+    meant for hidden layers would spoil it.
+    """
+    if name == OUTPUT:
+        return Defaults(
+            activation=NoActivation(),
+            initializer=GlorotUniform(),
+            normalization=NoNormalization(),
+            dropout=0.0,
+        )
+    if defaults.dropout is None:
+        return defaults.model_copy(update={"dropout": 0.2})
+    return defaults
 
 
 class Step(Spec):
@@ -93,6 +115,19 @@ class Step(Spec):
     minds_padding: ClassVar[bool] = False
     """Whether the module asks which steps of its inputs are real: it is then called
     with ``masks``, one for each input, wherever an input has padding."""
+    borrows: ClassVar[str] = ""
+    """The field that names an earlier layer whose tensors it uses beside its own: the
+    module is then called with ``lender``, that layer's module. What two layers use
+    belongs to one of them, so it is counted, saved and frozen once."""
+
+    @property
+    def lender(self) -> str | None:
+        """Return the name of the layer whose tensors it uses, if there is one."""
+        return getattr(self, self.borrows) if self.borrows else None
+
+    def borrowing(self, lender: Step, shapes: Sequence[Shape]) -> Self:
+        """Return the layer once its lender, and the shapes that takes, are known."""
+        return self
 
     def filled(self, defaults: Defaults) -> Self:
         """Return the layer with every absent field taken from `defaults`."""
