@@ -122,7 +122,7 @@ def _dataset(session: Session, reference: str) -> Dataset:
 def _estimate(advice: Advice) -> dict[str, Any]:
     resolution = advice.resolution
     found = resolution.estimate.as_dict()
-    epochs = resolution.spec.training.epochs
+    epochs = resolution.epochs
     return found | {
         "epochs": epochs,
         "seconds": round(found["seconds_per_epoch"] * epochs, 3),

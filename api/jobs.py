@@ -168,7 +168,7 @@ def show_job(job_id: str, session: Reading) -> Any:
 def dry(found: Accepted) -> DryRunView:
     """Return what would become of a spec."""
     resolution = found.resolution
-    epochs = resolution.spec.training.epochs
+    epochs = resolution.epochs
     seconds = resolution.estimate.seconds_per_epoch
     memory = resolution.estimate.as_dict()
     memory.pop("seconds_per_epoch")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,29 +10,22 @@ from pydantic import ValidationError
 
 from trainer import reuse
 from trainer.data.dataset import open_dataset
-from trainer.data.examples import Examples, Prepared
+from trainer.data.examples import Prepared
 from trainer.data.selection import select
 from trainer.data.series import with_timeline
 from trainer.data.target_scale import target_scale
 from trainer.data.targets import targets_of
-from trainer.doctor.admission import admit
 from trainer.errors import NotADataset
-from trainer.frozen import Frozen
-from trainer.frozen.cache import FrozenCache
-from trainer.frozen.outputs import FrozenOutputs
 from trainer.network import Network
+from trainer.phases import Phases
 from trainer.preprocessing import Preprocessing
-from trainer.process.environment import choose_device, fingerprint, settle
+from trainer.process.environment import choose_device, settle
+from trainer.saved.model_folder import tensor_sha256
 from trainer.spec.errors import InvalidSpec, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.layers import OUTPUT
-from trainer.spec.network import INPUT
 from trainer.spec.resolve import resolve
-from trainer.training import Material
-from trainer.training.disturbance import changes_input, layout_of
 from trainer.training.memory import in_memory
-from trainer.training.range_test import training_of
-from trainer.training.weighting import class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +34,8 @@ if TYPE_CHECKING:
     from trainer.data.selection import Selection
     from trainer.data.target_scale import TargetScale
     from trainer.data.targets import Targets
+    from trainer.frozen import Frozen
+    from trainer.frozen.outputs import FrozenOutputs
     from trainer.process.order import Order
     from trainer.reuse import Loaded
     from trainer.spec.resolve import Resolution
@@ -72,23 +64,23 @@ class Assembly:
     held: Mapping[str, Prepared]
     """The rows held back for validation and test, likewise."""
     warnings: tuple[str, ...]
-    course: Course = field(init=False)
+    phases: Phases = field(init=False)
     """Where it stands among its phases."""
 
     @property
     def training(self) -> Training:
         """Return the training of the phase under way."""
-        return self.course.training
+        return self.phases.training
 
     @property
     def frozen(self) -> Frozen:
         """Return what keeps its values in the phase under way."""
-        return self.course.training.frozen
+        return self.phases.training.frozen
 
     @property
     def outputs(self) -> FrozenOutputs:
         """Return what is kept of the frozen layers in the phase under way."""
-        return self.course.outputs
+        return self.phases.outputs
 
     def acceptable(self, spec: dict[str, Any]) -> bool:
         """Return whether a changed spec would be accepted as this one was."""
@@ -148,7 +140,7 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
             {name: each for name, each in prepared.items() if name != "train"},
             (*resolution.warnings, *rows.warnings),
         )
-        made.course = Course(made)
+        made.phases = Phases(made)
     return made
 
 
@@ -167,19 +159,11 @@ def _resolved(order: Order, dataset: Dataset) -> Resolution:
 def _targets(resolution: Resolution, dataset: Dataset) -> Targets:
     return targets_of(
         resolution.task,
-        target_names(resolution),
+        resolution.target,
         resolution.classes,
         dataset.schema,
         dataset.columns,
     )
-
-
-def target_names(resolution: Resolution) -> tuple[str, ...]:
-    """Return the target columns; none for a reconstruction."""
-    target = resolution.spec.dataset.target
-    if target is None or resolution.task == "reconstruction":
-        return ()
-    return (target,) if isinstance(target, str) else tuple(target)
 
 
 def _preprocessing(
@@ -219,9 +203,7 @@ def _network(
     return network.to(device), loaded
 
 
-def _before(
-    network: Network, loaded: Loaded, resolution: Resolution
-) -> dict[str, str]:
+def _before(network: Network, loaded: Loaded, resolution: Resolution) -> dict[str, str]:
     """Return the hash of each tensor of the layers that are frozen to the end."""
     drawn = {
         f"{name}.{tensor}": tensor_sha256(value)

@@ -35,7 +35,7 @@ class Loaded:
     dropped: tuple[str, ...]
     frozen: tuple[str, ...]
     before: dict[str, str]
-    """SHA-256 of every tensor of the frozen layers as the source's file holds it; of
+    """SHA-256 of every tensor of the reused layers as the source's file holds it; of
     an adapted one as it was when slicing and padding were done."""
 
 
@@ -83,7 +83,7 @@ def load(network: Network, matches: Sequence[Match], folders: Sequence[Path]) ->
         for match in reused:
             if match.entry == entry:
                 hashes = _load_layer(network, match, source)
-                before |= hashes if match.frozen else {}
+                before |= hashes
     return Loaded(
         reused=tuple(match.layer for match in reused),
         new=tuple(match.layer for match in matches if match.state == "new"),

@@ -7,6 +7,7 @@ to the worker, ``python -m trainer`` prints them.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trainer.assembly import assemble
@@ -20,6 +21,7 @@ from trainer.training.memory import in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from trainer.assembly import Assembly
     from trainer.process.commands import Commands
@@ -55,10 +57,10 @@ class Run:
         Raises: InvalidSpec, TrainerError.
         """
         self.assembly = assembly = self.assemble()
-        training = assembly.training
         exact = True
         if self.order.checkpoint is not None:
-            exact = training.restore(checkpoint.read(self.order.checkpoint))
+            exact = assembly.phases.restore(checkpoint.read(self.order.checkpoint))
+        training = assembly.training
         for warning in assembly.warnings:
             yield {"event": "log", "level": "warning", "message": warning}
         yield {
@@ -67,7 +69,8 @@ class Run:
             "exact": exact,
             "resumed_step": training.step,
             "parameters": assembly.resolution.parameters,
-            "epochs": training.recipe.epochs,
+            "epochs": assembly.phases.epochs,
+            "phases": [phase.name for phase in assembly.resolution.phases],
             "steps_per_epoch": training.steps_per_epoch,
             "rows": {
                 "train": len(training.material.train),
@@ -79,7 +82,7 @@ class Run:
         try:
             yield from self._trained(assembly)
         except Diverged:
-            yield from _last_words(training)
+            yield from _last_words(assembly.training)
             raise
         if not self.stopped:
             yield self._result(assembly)
@@ -90,11 +93,22 @@ class Run:
 
     def _trained(self, assembly: Assembly) -> Iterator[Event]:
         """Train to the end, or until stopped; then no save is left in flight."""
-        training, device = assembly.training, str(assembly.training.device)
-        progress = Progress(training)
-        size = self.order.micro_batch or training.recipe.batch_size
+        phases = assembly.phases
+        progress = Progress(phases)
+        while True:
+            yield from self._phase(assembly, progress)
+            if self.stopped or phases.last:
+                break
+            with self._memory(assembly.training):
+                phases.next()
+            yield {"event": "log", "level": "info", "message": phases.told()}
+        yield from self._outcome(wait=True)
+
+    def _phase(self, assembly: Assembly, progress: Progress) -> Iterator[Event]:
+        """Train to the end of the phase under way, or until stopped."""
+        training = assembly.training
         reports = fit(training, interrupted=self.commands.waiting)
-        with in_memory("training on", size, device):
+        with self._memory(training):
             for report in reports:
                 yield from _told(report, training)
                 yield progress.event(report)
@@ -105,14 +119,18 @@ class Run:
                     yield from self._stop(assembly)
                     return
                 yield from self._save_if_due(assembly)
-        yield from self._outcome(wait=True)
+
+    def _memory(self, training: Training) -> AbstractContextManager[None]:
+        """Return the context in which memory that runs out is the job's own failure."""
+        size = self.order.micro_batch or training.recipe.batch_size
+        return in_memory("training on", size, str(training.device))
 
     def _stop(self, assembly: Assembly) -> Iterator[Event]:
         """Write a last checkpoint and tell where it is."""
         self.stopped = True
         yield from self._outcome(wait=True)
         if self._saver is not None:
-            self._saver.start(assembly.training.snapshot())
+            self._saver.start(assembly.phases.snapshot())
             yield from self._outcome(wait=True)
         folder = None if self._saved is None else str(self._saved.folder)
         yield {"event": "stopped", "step": assembly.training.step, "folder": folder}
@@ -131,7 +149,7 @@ class Run:
             yield from self._outcome(wait=True)
         self.commands.checkpoint.clear()
         self._saved_at = time.monotonic()
-        self._saver.start(assembly.training.snapshot())
+        self._saver.start(assembly.phases.snapshot())
 
     def _outcome(self, *, wait: bool) -> Iterator[Event]:
         """Tell how the save in flight ended, if it has.
@@ -168,7 +186,8 @@ class Run:
             "best_step": best.step or training.step,
             "monitored": monitored(training),
             "frozen": proof,
-            "cache": assembly.outputs.report(),
+            "cache": assembly.phases.cache(),
+            "phases": [asdict(each) for each in assembly.phases.ended],
             "files": files,
             "seconds": time.monotonic() - self.started,
         }

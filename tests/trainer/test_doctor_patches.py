@@ -15,6 +15,7 @@ from trainer.doctor.course import Course, Situation
 from trainer.doctor.cures import TREATMENTS
 from trainer.doctor.figures import Sample
 from trainer.doctor.patches import difference, patch
+from trainer.doctor.patient import Patient
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.job import JobSpec
 from trainer.spec.resolve import Resolution, resolve
@@ -112,7 +113,7 @@ def course(found: Resolution) -> Course:
 
 def offered(spec: Json, *treatments: str) -> Json | None:
     found = resolved(spec)
-    return patch(spec, found.spec, course(found), treatments, acceptable)
+    return patch(Patient(spec, found.spec, acceptable), course(found), treatments)
 
 
 @pytest.mark.parametrize("treatment", TREATMENTS)
@@ -207,9 +208,8 @@ def test_a_difference_is_a_merge_patch_from_one_to_the_other(
 def test_a_treatment_whose_spec_would_be_refused_is_left_out() -> None:
     found = resolved(SPECS["defaults"])
 
-    refused = patch(
-        SPECS["defaults"], found.spec, course(found), TREATMENTS, lambda _: False
-    )
+    patient = Patient(SPECS["defaults"], found.spec, lambda _: False)
+    refused = patch(patient, course(found), TREATMENTS)
 
     assert refused is None
 

@@ -185,7 +185,7 @@ def test_a_table_that_is_looked_up_in_is_no_hidden_matrix() -> None:
     ]
     spec = filled(NetworkSpec.model_validate({"layers": layers}), 2)
 
-    groups = parameter_groups(Network(spec, (5,)), Muon())
+    groups = parameter_groups(Network(spec, (5,)), Muon(), {})
 
     shapes = {g[ROLE]: [tuple(p.shape) for p in g["params"]] for g in groups}
     assert shapes["hidden"] == [(12, 4), (12, 3)]

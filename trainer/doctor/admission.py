@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from trainer.doctor.anatomy import anatomy, settled_after
 from trainer.doctor.course import Situation
-from trainer.doctor.doctor import Doctor, Patient
+from trainer.doctor.doctor import Doctor
 from trainer.doctor.probes import Probes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection
 
     from torch import Tensor
 
+    from trainer.doctor.patient import Patient
     from trainer.spec.resolve import Resolution
     from trainer.training import Training
 
@@ -30,11 +31,10 @@ IMAGE = 3
 def admit(
     training: Training,
     resolution: Resolution,
-    written: Mapping[str, Any],
+    patient: Patient,
     reused: Collection[str],
-    acceptable: Callable[[dict[str, Any]], bool],
 ) -> Doctor | None:
-    """Return the training's doctor, None if the spec wants none."""
+    """Return the doctor of a phase's training, None if the spec wants none."""
     wish = training.recipe.doctor
     if isinstance(wish, str):
         return None
@@ -61,8 +61,9 @@ def admit(
         wish,
         situation,
         Probes(network, situation.parts),
-        Patient(written, resolution.spec, acceptable),
+        patient,
         material.frozen,
+        start=material.start,
     )
 
 

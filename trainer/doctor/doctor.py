@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from trainer.doctor.course import Situation
     from trainer.doctor.figures import Sample
     from trainer.doctor.findings import Sign
+    from trainer.doctor.patient import Patient
     from trainer.doctor.probes import Pending, Probe, Probes
     from trainer.frozen import Frozen
     from trainer.spec.doctor import Doctor as Wish
-    from trainer.spec.job import JobSpec
+    from trainer.training import Start
 
 Event = dict[str, Any]
 
@@ -53,18 +54,6 @@ AT_EVALUATIONS: tuple[Callable[[Course], Sign | None], ...] = (
 ORDER = list(CODES)
 
 
-class Patient:
-    """The spec of the job under treatment: as submitted, and as it runs."""
-
-    def __init__(
-        self,
-        written: Mapping[str, Any],
-        resolved: JobSpec,
-        acceptable: Callable[[dict[str, Any]], bool],
-    ) -> None:
-        self.written, self.resolved, self.acceptable = written, resolved, acceptable
-
-
 class Doctor:
     """Looks at sampled steps and every evaluation, and keeps what it has to tell."""
 
@@ -75,8 +64,12 @@ class Doctor:
         probes: Probes,
         patient: Patient,
         frozen: Frozen,
+        *,
+        start: Start,
     ) -> None:
         self.interval, self.probes, self.patient = wish.interval, probes, patient
+        self.start = start
+        """Where the training began; all that it sees counts from there."""
         self.course = Course(situation)
         self.told = Told()
         self.counts = Counts(len(situation.class_counts))
@@ -167,8 +160,8 @@ class Doctor:
             self._news.append(
                 {
                     "event": "layers",
-                    "step": sample.step,
-                    "epoch": sample.epoch,
+                    "step": self.start.step + sample.step,
+                    "epoch": self.start.epoch + sample.epoch,
                     "layers": sample.shown(),
                 }
             )
@@ -196,15 +189,9 @@ class Doctor:
             severity=sign.severity,
             detail=sign.detail,
             evidence=sign.evidence,
-            patch=patch(
-                self.patient.written,
-                self.patient.resolved,
-                self.course,
-                treatments,
-                self.patient.acceptable,
-            ),
-            step=self.course.step,
-            epoch=self.course.epoch,
+            patch=patch(self.patient, self.course, treatments),
+            step=self.start.step + self.course.step,
+            epoch=self.start.epoch + self.course.epoch,
             cause=cause,
         )
         self._news.append(finding.event())

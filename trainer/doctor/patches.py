@@ -13,37 +13,32 @@ from typing import TYPE_CHECKING, Any
 from trainer.doctor import cures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from trainer.doctor.course import Course
-    from trainer.spec.job import JobSpec
+    from trainer.doctor.patient import Patient
 
 Json = dict[str, Any]
 
 
-def patch(
-    written: Mapping[str, Any],
-    resolved: JobSpec,
-    course: Course,
-    treatments: Iterable[str],
-    acceptable: Callable[[Json], bool],
-) -> Json | None:
+def patch(patient: Patient, course: Course, treatments: Iterable[str]) -> Json | None:
     """Return the merge patch of some treatments, None if they change nothing.
 
-    `acceptable` judges a whole spec; a treatment that would make one that is refused is
-    left out.
+    A treatment that would make a spec that is refused is left out.
     """
-    chosen = set(treatments)
-    changed = deepcopy(dict(written))
+    chosen, written = set(treatments), patient.written
+    changed = deepcopy(written)
     for name, treat in cures.TREATMENTS.items():
         if name not in chosen:
             continue
         mended = changed["network"] != written["network"]
-        tried = cures.Draft(deepcopy(changed), resolved, course, mended=mended)
-        treat(tried)
-        if tried.spec != changed and acceptable(tried.spec):
-            changed = tried.spec
-    return difference(dict(written), changed) or None
+        draft = cures.Draft(deepcopy(changed), patient.resolved, course, mended=mended)
+        treat(draft)
+        if draft.spec != changed and patient.accepts(draft.spec):
+            changed = draft.spec
+    if changed == written:
+        return None
+    return difference(patient.submitted, patient.whole(changed)) or None
 
 
 def difference(before: Json, after: Json) -> Json:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.training import Training
+    from trainer.phases import Phases
     from trainer.training.loop import Report
 
 WINDOW_SECONDS = 5.0
@@ -16,15 +16,15 @@ WINDOW_SECONDS = 5.0
 class Progress:
     """Turns reports into progress events."""
 
-    def __init__(self, training: Training) -> None:
-        self.training = training
+    def __init__(self, phases: Phases) -> None:
+        self.phases = phases
         self._mark: tuple[float, int] | None = None
         self._pace = 0.0
 
     def event(self, report: Report) -> dict[str, Any]:
         """Return the progress event after a report."""
-        training = self.training
-        total = training.steps
+        phases, training = self.phases, self.phases.training
+        total = phases.steps
         now = time.monotonic()
         if self._mark is not None and report.step > self._mark[1]:
             seconds = max(now - self._mark[0], 1e-9)
@@ -32,12 +32,13 @@ class Progress:
             weight = min(1.0, seconds / WINDOW_SECONDS) if self._pace else 1.0
             self._pace += weight * (pace - self._pace)
         self._mark = (now, report.step)  # the first step, slower, sets no pace
-        left = 0 if report.done else total - report.step
+        ended = report.done and phases.last
+        left = 0 if ended else total - report.step
         return {
             "event": "progress",
-            "phase": "testing" if report.done else "training",
+            "phase": "testing" if ended else phases.phase.name,
             "epoch": report.epoch,
-            "epochs": training.recipe.epochs,
+            "epochs": phases.epochs,
             "step": report.step,
             "steps": total,
             "percent": round(100 * (total - left) / total, 2),

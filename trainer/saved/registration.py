@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trainer.assembly import target_names
 from trainer.errors import FrozenMoved
 from trainer.frozen import proof
 from trainer.saved import model_folder
@@ -47,8 +47,16 @@ def register(assembly: Assembly, folder: Path) -> tuple[dict[str, File], list[An
 
 
 def frozen_before(assembly: Assembly) -> dict[str, str]:
-    """Return the hash in its source's file of every tensor that must not change."""
-    return {name: assembly.loaded.before[name] for name in assembly.frozen.tensors()}
+    """Return the hash of every tensor that no phase may change, as it was before.
+
+    That is: in its source's file, or as it was drawn.
+    """
+    always = assembly.resolution.frozen
+    return {
+        name: assembly.before[name]
+        for name in assembly.frozen.tensors()
+        if name.partition(".")[0] in always
+    }
 
 
 def description(assembly: Assembly) -> dict[str, Any]:
@@ -61,7 +69,7 @@ def description(assembly: Assembly) -> dict[str, Any]:
         "name": resolution.spec.name,
         "task": resolution.task,
         "classes": list(resolution.classes),
-        "target": list(target_names(resolution)),
+        "target": list(resolution.target),
         "network": spec["network"],
         "input": {
             "columns": [feature.name for feature in resolution.inputs.features],
@@ -86,6 +94,9 @@ def description(assembly: Assembly) -> dict[str, Any]:
         "preprocessing": assembly.preprocessing.described(),
         "metrics": dict(assembly.training.final),
         "training": spec["training"],
+        "phases": [
+            asdict(each) for each in (*assembly.phases.ended, assembly.phases.report())
+        ],
         "serving": spec["serving"],
         "frozen": [
             {"tensor": name, "before": digest}

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from trainer.spec.base import Name, Spec
 from trainer.spec.data import DatasetRef
 from trainer.spec.network import NetworkSpec
+from trainer.spec.phases import Phase
 from trainer.spec.reuse import Reuse
 from trainer.spec.serving import Serving
 from trainer.spec.training import Training
@@ -27,6 +28,9 @@ class JobSpec(Spec):
     """Layers taken from catalogued models."""
     training: Training = Training()
     """The recipe."""
+    phases: tuple[Phase, ...] = Field(default=(), max_length=100)
+    """Stages of the training, one after the other, each with its own layers that learn;
+    absent: one stage, as ``training`` says."""
     serving: Serving = Serving()
     """How the model is made to answer fast, once it is trained."""
     description: str = Field(default="", max_length=10_000)

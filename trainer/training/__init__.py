@@ -124,7 +124,7 @@ class Training:
             recipe,
             training_loss(recipe.loss, material.class_weights),
             rows_at_once(recipe, material.micro_batch),
-            material.multipliers,
+            multipliers=material.multipliers,
         )
         self.sampler = Sampler(recipe, material.train)
         self.disturbance = Disturbance(recipe, material.layout, self.device)

@@ -31,7 +31,8 @@ class Descent:
     """Turns batches into steps of the parameters that learn.
 
     `micro_batch` bounds how many rows go through the network at once; the gradients
-    of the parts add up to that of the whole batch.
+    of the parts add up to that of the whole batch. `multipliers` of the learning rate
+    take the place of the layers' own.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Descent:
         recipe: Training,
         loss: TrainingLoss,
         micro_batch: int | None = None,
+        *,
+        multipliers: Mapping[str, float] | None = None,
     ) -> None:
         self.network, self.cut, self.recipe, self.loss = network, cut, recipe, loss
         self.micro_batch = micro_batch
@@ -49,7 +52,7 @@ class Descent:
             raise NothingLearns
         leave_compiler_out()
         self.optimizer = recipe.optimizer.build(
-            parameter_groups(network, recipe.optimizer)
+            parameter_groups(network, recipe.optimizer, multipliers or {})
         )
         # as the class defines it: what torch wraps it in serves profilers and compilers
         self._update: Callable[[Optimizer], object] = unwrap(type(self.optimizer).step)

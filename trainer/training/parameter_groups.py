@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from trainer.spec.layers import OUTPUT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from trainer.network import Described, Network
@@ -21,20 +23,26 @@ TABLES = frozenset({"embedding", "column_embedding"})
 """Layers whose matrix is looked up in, not multiplied by."""
 
 
-def parameter_groups(network: Network, rule: Rule) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: Network, rule: Rule, multipliers: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Return torch's parameter groups: as few as can be, in layer order.
 
     One group, unless layers have multipliers of their own or the rule asks for roles.
+    `multipliers`, by layer, take the place of those.
     """
-    layers = {str(layer.name): layer for layer in network.spec.layers}
+    own = {
+        str(layer.name): getattr(layer, "learning_rate_multiplier", 1.0)
+        for layer in network.spec.layers
+    }
+    whole = {**own, **multipliers}
     kinds = {row.name: row.kind for row in network.rows}
     groups: dict[tuple[float, str], list[nn.Parameter]] = {}
     for each in network.described():
         if not each.parameter.requires_grad:
             continue
-        multiplier = getattr(layers[each.layer], "learning_rate_multiplier", 1.0)
         role = _role(each, kinds[each.layer]) if rule.by_role else ""
-        groups.setdefault((multiplier, role), []).append(each.parameter)
+        groups.setdefault((whole[each.layer], role), []).append(each.parameter)
     return [
         {"params": parameters, MULTIPLIER: multiplier, ROLE: role}
         for (multiplier, role), parameters in groups.items()

@@ -17,12 +17,19 @@ from trainer.spec.job import JobSpec
 from trainer.spec.losses import Task
 from trainer.spec.network import Row
 from trainer.spec.resolve.cautions import cautions
-from trainer.spec.resolve.estimate import Estimate, estimate
+from trainer.spec.resolve.estimate import Estimate, estimate, largest
 from trainer.spec.resolve.misfits import doubled, misfits
+from trainer.spec.resolve.phases import (
+    Checked,
+    ResolvedPhase,
+    frozen_throughout,
+    resolved_phases,
+)
 from trainer.spec.resolve.pruning_fit import pruning_problems
 from trainer.spec.resolve.recipe import resolved_dataset, resolved_training
 from trainer.spec.resolve.takeover import matched, unreused_entry
 from trainer.spec.reuse import Match, Source
+from trainer.spec.training import Training
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,20 @@ class Resolution:
     inputs: Inputs
     layers: tuple[Row, ...]
     reuse: tuple[Match, ...]
+    phases: tuple[ResolvedPhase, ...]
+    """The stages of the training; one, where the spec has no phases."""
     preprocessing_from: int | None
     """The reuse entry whose source's preprocessing is taken over, if any."""
     estimate: Estimate
     warnings: tuple[str, ...]
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """Return the target columns; none for a reconstruction."""
+        target = self.spec.dataset.target
+        if target is None or self.task == "reconstruction":
+            return ()
+        return (target,) if isinstance(target, str) else tuple(target)
 
     @property
     def parameters(self) -> int:
@@ -65,8 +82,13 @@ class Resolution:
 
     @property
     def frozen(self) -> frozenset[str]:
-        """Return the names of the frozen layers."""
-        return frozenset(m.layer for m in self.reuse if m.frozen)
+        """Return the layers that keep their values from the first step to the last."""
+        return frozen_throughout(self.phases)
+
+    @property
+    def epochs(self) -> int:
+        """Return the largest number of passes over the training rows, in all phases."""
+        return sum(phase.recipe.epochs for phase in self.phases)
 
     def resolved(self) -> dict[str, Any]:
         """Return the filled spec as JSON; what is absent in it has no meaning here."""
@@ -75,6 +97,7 @@ class Resolution:
     def layer_table(self) -> list[dict[str, Any]]:
         """Return the layer table as the API answers it."""
         by_name = {m.layer: m for m in self.reuse if m.state != "dropped"}
+        frozen = self.frozen
         return [
             {
                 "name": row.name,
@@ -83,7 +106,7 @@ class Resolution:
                 "input_shape": [list(shape) for shape in row.input_shape],
                 "output_shape": list(row.output_shape),
                 "parameters": row.parameters,
-                "frozen": row.name in by_name and by_name[row.name].frozen,
+                "frozen": row.name in frozen,
                 "source": by_name[row.name].source if row.name in by_name else None,
             }
             for row in self.layers
@@ -142,24 +165,40 @@ def resolve(
     entries = [sources[entry.from_] for entry in spec.reuse]
     found = matched(spec, schema, answer, inputs, entries)
     network, rows = found.built.network, found.built.rows
-    training, also, told = resolved_training(spec.training, dataset, answer, network)
-    also += misfits(training, answer, found.built.inputs, network, schema)
-    also += pruning_problems(training)
+
+    def check(recipe: Training) -> Checked:
+        filled, wrong, told = resolved_training(recipe, dataset, answer, network)
+        wrong += misfits(filled, answer, found.built.inputs, network, schema)
+        return filled, wrong + pruning_problems(filled), told
+
+    training, also, told = check(spec.training)
     if found.problems or also:
         raise InvalidSpec(found.problems + also)
+    plan = resolved_phases(spec, training, rows, found.matches, check)
+    if spec.phases:
+        told = list(plan.warnings)
     told += rare_class(schema, dataset, training, answer) + doubled(training)
     told += unreused_entry(found)
     resolution = Resolution(
         spec=spec.model_copy(
-            update={"dataset": dataset, "network": network, "training": training}
+            update={
+                "dataset": dataset,
+                "network": network,
+                "training": training,
+                "phases": plan.written,
+            }
         ),
         task=answer.task,
         classes=answer.classes,
         inputs=found.built.inputs,
         layers=rows,
-        reuse=tuple(found.matches),
+        reuse=plan.of(found.matches),
+        phases=plan.phases,
         preprocessing_from=found.taken,
-        estimate=estimate(rows, found.built.inputs, training, schema, dataset),
+        estimate=largest(
+            estimate(rows, found.built.inputs, phase.recipe, schema, dataset)
+            for phase in plan.phases
+        ),
         warnings=(*warnings, *told, *cautions(network, spec.serving, answer.task)),
     )
     if resolution.parameters > limits.parameters:
@@ -180,6 +219,12 @@ def _check_size(spec: JobSpec, limits: Limits) -> None:
     for place, found, most, word in (
         (("network", "layers"), len(spec.network.layers), limits.layers, "layers"),
         (("training", "epochs"), spec.training.epochs, limits.epochs, "epochs"),
+        (
+            ("phases",),
+            sum(phase.epochs or spec.training.epochs for phase in spec.phases),
+            limits.epochs,
+            "epochs",
+        ),
     ):
         if found > most:
             detail = f"{found:,} {word} are asked for, at most {most:,} are allowed"

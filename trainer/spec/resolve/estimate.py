@@ -4,7 +4,7 @@ The constants were measured on the six networks of ``benchmarks/memory.py``, whi
 compares the estimate with the peak of a real trainer process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -109,6 +109,11 @@ def estimate(
         training_rows=train,
         seconds_per_epoch=round(seconds, 4),
     )
+
+
+def largest(estimates: Iterable[Estimate]) -> Estimate:
+    """Return the estimate of the phase that needs the most memory."""
+    return max(estimates, key=lambda one: one.bytes)
 
 
 def flops(rows: Sequence[Row]) -> int:
