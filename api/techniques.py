@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from trainer.spec.activations import Activation
+from trainer.spec.activity import ActivityRegularization
 from trainer.spec.augmentation import Augmentation
 from trainer.spec.averaging import Averaging
 from trainer.spec.base import Spec, variants
@@ -34,6 +35,7 @@ FAMILIES: dict[str, object] = {
     "activations": Activation,
     "initializers": Initializer,
     "normalizations": Normalization,
+    "activity_regularizers": ActivityRegularization,
     "optimizers": Optimizer,
     "schedules": Schedule,
     "gradient_clipping": GradientClipping,

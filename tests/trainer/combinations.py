@@ -38,6 +38,7 @@ SEVERAL = {
     "activations": 4,
     "initializers": 4,
     "normalizations": 3,
+    "activity_regularizers": 2,
     "augmentation": 3,
     "encodings": 4,
 }
@@ -61,6 +62,7 @@ IN_LAYERS = {
     "activations": "activation",
     "initializers": "initializer",
     "normalizations": "normalization",
+    "activity_regularizers": "activity_regularization",
 }
 """The field of a layer that names a technique of each family."""
 
@@ -166,7 +168,7 @@ def accepted(given: Given, technique: Technique, member: Any) -> bool:
 
 def _layer_fits(kind: str, given: Given) -> bool:
     """Say whether a layer can stand somewhere above some data."""
-    if kind == "column_embedding":
+    if kind in {"column_embedding", "columns"}:
         return given.inputs == "mixed"
     return kind != "embedding" or given.inputs == "text"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tests.trainer.combined_data import COLUMNS
 from tests.trainer.combined_values import values
 from tests.trainer.test_spec_families import REQUIRED
 from trainer.spec.base import Spec, variants
@@ -41,7 +42,7 @@ TIED = {"kind": "dense", "units": 4}
 """What stands before a layer that uses another one's weights, and owns them."""
 FIRST = {"embedding"}
 """Layers that take what no other layer gives."""
-PARTS = ("activation", "initializer", "normalization")
+PARTS = ("activation", "initializer", "normalization", "activity_regularization")
 
 
 @cache
@@ -163,9 +164,12 @@ class Sketch:
                 return
         size = 8 if 8 % member.get("groups", 1) == 0 else 2 * member["groups"]
         fields = {"units": size, part: member}
+        if part == "activity_regularization":
+            fields["activation"] = "sigmoid"  # which every penalty is for
         if not _carries({"kind": "dense", **fields}, self.shape):
             self.renew(2)
-            fields = {"filters": size, "kernel_size": 1, part: member}
+            del fields["units"]
+            fields |= {"filters": size, "kernel_size": 1}
             self._append("conv1d", {"kind": "conv1d", **fields})
             self.shape = (self.shape[0], size)
         else:
@@ -207,6 +211,8 @@ def network(
     for kind in sorted(kinds, key=_place):
         if kind == "column_embedding":
             continue  # the columns themselves ask for it
+        if kind == "columns":
+            continue  # below all that is drawn, see `above_columns`
         able = ranks(kind)
         if len(sketch.shape) not in able:
             sketch.reach(max(able))
@@ -216,7 +222,14 @@ def network(
     for part, members in parts.items():
         for member in members:
             sketch.give(part, member)
-    return {"layers": sketch.layers}
+    below = above_columns() if "columns" in kinds else []
+    return {"layers": [*below, *sketch.layers]}
+
+
+def above_columns() -> list[dict[str, Any]]:
+    """Return layers that take every mixed column, and look the names up."""
+    names = [name for column in COLUMNS.values() for name in column]
+    return [{"kind": "columns", "columns": names}, {"kind": "column_embedding"}]
 
 
 def _place(kind: str) -> tuple[int, int, str]:

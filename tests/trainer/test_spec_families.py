@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from trainer.spec.activations import Activation
+from trainer.spec.activity import ActivityRegularization
 from trainer.spec.augmentation import Augmentation
 from trainer.spec.averaging import Averaging
 from trainer.spec.base import variants
@@ -27,6 +28,7 @@ from trainer.spec.weighting import ClassWeights, Sampling
 
 FAMILIES: dict[str, Any] = {
     "activations": Activation,
+    "activity_regularizers": ActivityRegularization,
     "augmentation": Augmentation,
     "averaging": Averaging,
     "class_weights": ClassWeights,
@@ -57,6 +59,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "gru": {"units": 4},
     "lstm": {"units": 4},
     "reshape": {"shape": [-1]},
+    "columns": {"columns": ["age"]},
     "permute": {"axes": [1]},
     "repeat_vector": {"steps": 2},
     "residual": {"filters": 4},
@@ -134,6 +137,7 @@ def test_a_bare_name_stands_for_the_object(family: Any):
     "family",
     [
         "activations",
+        "activity_regularizers",
         "averaging",
         "class_weights",
         "clipping",

@@ -42,6 +42,7 @@ WITHOUT_EFFECT = {
     "dropout",
     "regularization",
     "learning_rate_multiplier",
+    "activity_regularization",
 }
 """Fields of a layer that change nothing once its weights are given and it is frozen."""
 

@@ -137,7 +137,7 @@ class Training:
         self.pruner = Pruner(recipe, self.network, self.steps_per_epoch)
         self.pacing = Pacing(recipe, self.steps_per_epoch)
         self.memories: dict[str, Memory] = {
-            "optimizer": self.descent,
+            **self.descent.memories(),
             "schedule": self.pacing,
             "stopping": self.stopping,
             "tally": self.tally,
@@ -245,10 +245,13 @@ class Training:
         Raises: Diverged.
         """
         seconds, rows = time.monotonic() - self._paced[0], self._paced[1]
-        found = {f"train_{n}": value for n, value in self.tally.read().items()}
+        told = self.tally.read() | self.descent.shown()
+        found = {f"train_{name}": value for name, value in told.items()}
         position = (self.step, self.epoch)
         with self.averages.shown():
             self.pruner.hold()
+            more = self.descent.measured(self.material.train)
+            found |= {f"train_{name}": value for name, value in more.items()}
             found |= self.validated()
             self._check(found.values())
             if self.pruner.settled(self.taken):
@@ -274,7 +277,7 @@ class Training:
             (self.network.run_above(cut, values), targets)
             for values, targets in examples.chunks(size)
         )
-        found = evaluate(self.measure, pairs)
+        found = evaluate(self.measure, pairs) | self.descent.measured(examples)
         self.awaken()
         return {f"{purpose}_{name}": value for name, value in found.items()}
 

@@ -12,17 +12,21 @@ import torch
 from torch.optim import Optimizer
 
 from trainer.errors import NothingLearns
+from trainer.training.activity import Activity, means_of, undone
 from trainer.training.parameter_groups import clipped, parameter_groups, set_rates
 from trainer.training.penalties import Penalties
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
+    from trainer.data.examples import Examples
     from trainer.doctor.probes import Probe
     from trainer.network import Cut, Network
     from trainer.spec.training import Training
+    from trainer.training import Memory
+    from trainer.training.activity import Seen
     from trainer.training.mixing import Mixed
     from trainer.training.weighting import TrainingLoss
 
@@ -58,6 +62,7 @@ class Descent:
         self._update: Callable[[Optimizer], object] = unwrap(type(self.optimizer).step)
         self.clipped = clipped(network, recipe.gradient_clipping)
         self.penalties = Penalties(network, recipe.regularization)
+        self.activity = Activity(network)
 
     def step(
         self,
@@ -94,21 +99,77 @@ class Descent:
         """Add up the gradients of the batch's mean loss."""
         rows = len(targets)
         if self.micro_batch is None or rows <= self.micro_batch:
-            outputs = self.network.run_above(self.cut, values)
+            outputs, seen = self._forward(values)
             loss = self.loss(outputs, targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            self._backward(loss, seen, rows)
             return loss.detach(), outputs.detach()
         total = torch.zeros((), device=targets.device)
         parts = []
+        means = self._means(values, rows) if self.activity.of_means else {}
         for part in divided(rows, self.micro_batch):
             few = {name: value[part] for name, value in values.items()}
-            outputs = self.network.run_above(self.cut, few)
-            share = (part.stop - part.start) / rows
-            loss = self.loss(outputs, targets[part]) * share
-            loss.backward()
+            outputs, seen = self._forward(few)
+            count = part.stop - part.start
+            loss = self.loss(outputs, targets[part]) * (count / rows)
+            self._backward(loss, seen, count, count / rows, means)
             total += loss.detach()
             parts.append(outputs.detach())
         return total, torch.cat(parts)
+
+    def _forward(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Seen]:
+        """Return the outputs, and what layers with a penalty on theirs have given."""
+        if not self.activity:
+            return self.network.run_above(self.cut, values), {}
+        with self.activity.watched() as seen:
+            return self.network.run_above(self.cut, values), seen
+
+    def _backward(
+        self,
+        loss: Tensor,
+        seen: Seen,
+        rows: int,
+        share: float = 1.0,
+        means: Mapping[str, Sequence[Tensor]] | None = None,
+    ) -> None:
+        """Add up the gradients of a loss and of the penalties on what was given.
+
+        `means` are those of the whole batch, of which the rows are a `share`.
+        """
+        whole = loss
+        if seen:
+            penalty = self.activity.penalty(seen, means or {})
+            self.activity.note(penalty, rows)
+            whole = loss + share * penalty
+        whole.backward()  # type: ignore[no-untyped-call]
+
+    def _means(
+        self, values: Mapping[str, Tensor], rows: int
+    ) -> Mapping[str, Sequence[Tensor]]:
+        """Return the mean of each penalised unit over a batch that passes in parts."""
+        assert self.micro_batch is not None
+        given = []
+        with undone(self.network):
+            for part in divided(rows, self.micro_batch):
+                few = {name: value[part] for name, value in values.items()}
+                _, seen = self._forward(few)
+                given.append(((part.stop - part.start) / rows, seen))
+        return means_of(given)
+
+    def memories(self) -> dict[str, Memory]:
+        """Return what must be found again after a restart, by name."""
+        found: dict[str, Memory] = {"optimizer": self}
+        return {**found, "activity": self.activity} if self.activity else found
+
+    def shown(self) -> dict[str, float]:
+        """Return figures of the steps since the last time, and begin again."""
+        return self.activity.read()
+
+    def measured(self, examples: Examples) -> dict[str, float]:
+        """Return figures of rows beyond the metrics of their task; here there are none.
+
+        Whoever descends something else than a loss of outputs may have some.
+        """
+        return {}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the optimizer's memory: its tensors, and what is no tensor."""

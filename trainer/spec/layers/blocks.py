@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from trainer.spec.activations import Activation, NoActivation
 from trainer.spec.activations.rectifiers import Elu
+from trainer.spec.activity import ActivityRegularization, NoActivityRegularization
 from trainer.spec.axes import widened
 from trainer.spec.base import Count, Fraction, LayerName, Named, Spec
 from trainer.spec.initializers import GlorotUniform, HeNormal, Initializer, Zeros
@@ -238,6 +239,9 @@ class Block(Weighted):
     """Share of the outputs set to 0 at each training step."""
     bias: bool | None = None
     """Whether the layer has biases; absent: yes."""
+    activity_regularization: ActivityRegularization = NoActivityRegularization()
+    """Penalty on what the layer gives while it learns, before its dropout; not on
+    frozen layers."""
 
     def filled(self, defaults: Defaults) -> Self:
         """Return the layer with every absent field taken from `defaults`."""
@@ -275,6 +279,9 @@ class Block(Weighted):
 
     def tail_tensors(self, shape: Shape) -> dict[str, TensorShape]:
         """Return the tensors of normalisation and activation for outputs of `shape`."""
+        normalised = self._normalization().kind != "none"
+        after = normalised and self.normalization_position == "after_activation"
+        self.activity_regularization.check(self._activation().kind, normalised=after)
         sums, normalised = self._seen(shape)
         parts = {
             "normalization": self._normalization().tensors(normalised, self.tail_axis),
