@@ -196,6 +196,7 @@ def _network(
 ) -> tuple[Network, Loaded]:
     """Build the network, fill it from the seed, then from the sources."""
     network = Network(resolution.spec.network, resolution.inputs.shape)
+    network.target = resolution.spec.training.reconstruct
     generator = torch.Generator().manual_seed(resolution.spec.training.seed)
     network.initialize(generator)
     folders = [source.folder for source in order.sources]

@@ -8,7 +8,8 @@ TrainerError          the job becomes `failed` with this sentence and `reason`
 │   ├── NoTarget          a column cannot be learned
 │   ├── NoCondition       `where` names a column that cannot be compared
 │   ├── BadValue          a row offered for a prediction cannot be understood
-│   └── NonFinite         a column holds infinities
+│   ├── NonFinite         a column holds infinities
+│   └── OutsideRange      visible units of 0 and 1 are given other numbers
 ├── PreprocessingLost the preprocessing of a model cannot be read (`invalid_data`)
 ├── ModelBroken       a model folder is not what was written (`infrastructure`)
 │   └── FolderTaken       a model folder is there already and is never overwritten
@@ -115,6 +116,18 @@ class NonFinite(InvalidData):
             "replace them or leave the column out"
         )
         self.column, self.rows = column, rows
+
+
+class OutsideRange(InvalidData):
+    """Visible units of 0 and 1 are given numbers that are not between the two."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__(
+            f"visible units of 0 and 1 need numbers from 0 to 1, these reach from "
+            f"{low:g} to {high:g}: use the encoding min_max, or give the output the "
+            "activation none, for Gaussian units"
+        )
+        self.low, self.high = low, high
 
 
 class PreprocessingLost(TrainerError):

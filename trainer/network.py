@@ -85,6 +85,9 @@ class Network(nn.Module):
         self.draws = {str(layer.name): layer.draws() for layer in spec.layers}
         self.lenders = {row.name: row.lender for row in self.rows if row.lender}
         """Whose tensors a layer uses beside its own."""
+        self.target: str | None = None
+        """The layer whose output is learned from, if one is: every cut above it has
+        that output at its boundary."""
         self.layers = LayerDict(_built(spec.layers, self.rows))
 
     def drawn_rows(self, rows: int, generator: torch.Generator) -> Tensor:
@@ -157,11 +160,15 @@ class Network(nn.Module):
             fixed = {INPUT}
         above = tuple(row.name for row in self.rows if row.name not in fixed)
         taken = {name for row in above for name in self.needs[row]}
-        if self.output in fixed:
-            taken.add(self.output)
+        taken.update(fixed.intersection([self.output, self.target]))
         boundary = [name for name in (INPUT, *self.inputs) if name in taken & fixed]
         below = self._needed(fixed, boundary)
         return Cut(below, tuple(boundary), above)
+
+    def cut_at(self, name: str) -> Cut:
+        """Divide the network right above one layer, whatever learns."""
+        below = self._needed(set(self.inputs), [name])
+        return Cut(below, (name,), ())
 
     def run_below(self, cut: Cut, x: Tensor) -> dict[str, Tensor]:
         """Return the boundary's values for a batch of inputs."""

@@ -266,7 +266,10 @@ def _examples(
     """Put one purpose's rows where training takes them from."""
     device = outputs.device
     answers = made.targets.of(rows.rows, made.resolution.target, made.scale)
-    if answers is None:  # the input is to be given back
+    layer = made.network.target
+    if layer is not None:
+        wanted = outputs.target(purpose, layer).flatten(1).to(device)
+    elif answers is None:  # the input is to be given back
         whole = rows[:].to(device)
         wanted = whole.flatten(1)
         if not outputs.applies:

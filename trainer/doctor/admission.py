@@ -10,6 +10,7 @@ from trainer.doctor.anatomy import anatomy, settled_after
 from trainer.doctor.course import Situation
 from trainer.doctor.doctor import Doctor
 from trainer.doctor.probes import Probes
+from trainer.spec.losses import ContrastiveDivergence
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,7 +47,12 @@ def admit(
         counts = tuple(torch.bincount(targets, minlength=classes).tolist())
     below = material.cut.below
     situation = Situation(
-        parts=anatomy(network, {*material.frozen.layers, *below}, reused),
+        parts=anatomy(
+            network,
+            {*material.frozen.layers, *below},
+            reused,
+            binary=isinstance(training.recipe.loss, ContrastiveDivergence),
+        ),
         recipe=training.recipe,
         task=resolution.task,
         baseline=baseline(training, counts),

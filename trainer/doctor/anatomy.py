@@ -6,7 +6,7 @@ limit is the same for all: a slope below a tenth of the steepest counts as satur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log, prod
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,9 @@ class Organ:
     dropout: float = 0.0
     alpha: float = 1.0
     """ELU's: the outputs that it approaches are -alpha."""
+    ends: bool = False
+    """Whether its outputs are meant to lie near an end of its activation: they are
+    penalised for being large, or units of a Boltzmann machine, which are 0 or 1."""
 
     @property
     def plain(self) -> bool:
@@ -100,7 +103,7 @@ class Organ:
     @property
     def flat_ends(self) -> tuple[float, float] | None:
         """Return between which outputs it is not saturated, if it can be."""
-        return SATURATED.get(self.activation)
+        return None if self.ends else SATURATED.get(self.activation)
 
     @property
     def grave(self) -> tuple[float, float] | None:
@@ -128,16 +131,24 @@ def settled_after(network: Network) -> int:
 
 
 def anatomy(
-    network: Network, frozen: Collection[str], reused: Collection[str]
+    network: Network,
+    frozen: Collection[str],
+    reused: Collection[str],
+    *,
+    binary: bool = False,
 ) -> tuple[Organ, ...]:
-    """Return the layers that the doctor watches: those that learn, and activations."""
+    """Return the layers that the doctor watches: those that learn, and activations.
+
+    `binary`: those that learn are a Boltzmann machine.
+    """
     found = []
     for row, layer in zip(network.rows, network.spec.layers, strict=True):
         module = network.layers[row.name]
         learns = any(p.requires_grad for p in module.parameters())
         if row.name in frozen or not (learns or row.kind == "activation"):
             continue
-        found.append(_part(row.name, layer, module, row.output_shape, reused))
+        part = _part(row.name, layer, module, row.output_shape, reused)
+        found.append(replace(part, ends=True) if binary else part)
     return tuple(found)
 
 
@@ -153,6 +164,7 @@ def _part(
     activation = getattr(layer, "activation", None)
     normalization = getattr(layer, "normalization", None)
     norm = getattr(normalization, "kind", "none")
+    sparsity = getattr(layer, "activity_regularization", None)
     return Organ(
         name=name,
         kind=kind,
@@ -164,4 +176,5 @@ def _part(
         vector=len(shape) == 1,
         dropout=float(getattr(layer, "dropout", None) or 0.0),
         alpha=float(getattr(activation, "alpha", None) or 1.0),
+        ends=getattr(sparsity, "kind", "none") != "none",
     )

@@ -152,6 +152,25 @@ class FrozenOutputs:
             part.values = self._kept(part)
         return part.values
 
+    def target(self, name: str, layer: str) -> Tensor:
+        """Return what a layer gives for a part's rows, for what is learned from it.
+
+        Where outputs are kept it is among them, so the layers below are not run for
+        it; else they are run once, by the function and in the runs of rows that compute
+        what is trained on.
+        """
+        part, network = self.parts[name], self.frozen.network
+        if self.keeps:
+            if part.values is None:
+                part.values = self._kept(part)
+            return part.values[layer]
+        cut, chunk = self.cut, self.chunk
+        if layer not in cut.boundary:
+            cut = network.cut_at(layer)
+            chunk = chunk_rows(network, cut, self.device)
+        values, _ = features(network, cut, part.rows, self.device, chunk)
+        return values[layer]
+
     def report(self) -> dict[str, object]:
         """Return the `cache` of the job's answer; seconds are measured ones.
 

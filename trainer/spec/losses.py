@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trainer.spec.base import Coefficient, Fraction, Named, Rate, Spec
+from trainer.spec.base import Coefficient, Count, Fraction, Named, Rate, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,8 @@ class Criterion(Spec):
     tasks: ClassVar[tuple[Task, ...]] = ()
     positive: ClassVar[bool] = False
     """Whether it is defined for positive outputs and targets of at least 0 only."""
+    figures: ClassVar[tuple[str, ...]] = ()
+    """What is measured beside the metrics of the task, and can be monitored."""
 
     def each(self) -> Function:
         """Return the loss per example: (outputs, targets) to (batch,)."""
@@ -298,6 +300,35 @@ class Poisson(Criterion):
         ).mean(1)
 
 
+class ContrastiveDivergence(Criterion):
+    """Train a restricted Boltzmann machine, after Hinton (2002), Neural Computation 14.
+
+    The machine is a dense layer of sigmoid units under a ``tied_dense`` output: sigmoid
+    for visible units of 0 and 1, no activation for Gaussian ones of variance 1 (Hinton,
+    2012, A practical guide, section 13.2). Its free energy is F(v) = -b·v - Σ_j log(1 +
+    exp(c_j + v·W_j)), for Gaussian units with |v - b|² / 2 in place of -b·v. A step
+    follows the gradient of the mean of F(v_0) - F(v_k), with v_0 the rows and v_k what
+    `steps` rounds of Gibbs sampling have made of them, taken as given. That is no
+    gradient of anything that could be measured: ``loss`` is the mean squared error of
+    the means of v given the means of the hidden units, as monitored there in section 5.
+    """
+
+    kind: Literal["contrastive_divergence"] = "contrastive_divergence"
+    steps: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Rounds of sampling k of each step: hidden units, then visible ones."""
+    persistent: bool = False
+    """Whether the chains go on from step to step instead of beginning at its rows,
+    after Tieleman (2008), ICML; they begin at rows of the first step."""
+    chains: Count | Literal["batch"] = "batch"
+    """Persistent chains; ``"batch"``: as many as a step has rows."""
+    tasks: ClassVar[tuple[Task, ...]] = ("reconstruction",)
+    figures: ClassVar[tuple[str, ...]] = ("pseudo_likelihood",)
+
+    def each(self) -> Function:
+        """Return what is measured of outputs and targets, both (batch, units)."""
+        return lambda outputs, targets: (outputs - targets).square().mean(1)
+
+
 TINY = 1e-12
 """Keeps the gradient of a power finite where its argument is 0."""
 
@@ -313,7 +344,8 @@ Loss = Annotated[
         | Huber
         | LogCosh
         | Quantile
-        | Poisson,
+        | Poisson
+        | ContrastiveDivergence,
         Field(discriminator="kind"),
     ],
     Named,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from trainer.spec.augmentation import Augmentations
 from trainer.spec.averaging import Averaging, NoAveraging
-from trainer.spec.base import Count, Nullable, Off, Spec
+from trainer.spec.base import Count, LayerName, Nullable, Off, Spec
 from trainer.spec.clipping import GradientClipping, NoClipping
 from trainer.spec.doctor import Doctor, DoctorWish
 from trainer.spec.losses import Loss
@@ -65,6 +65,9 @@ class Training(Spec):
     """When to stop before the last epoch; ``"none"``: never, the last weights count."""
     loss: Loss | None = None
     """What is made small; absent: it follows from the task."""
+    reconstruct: LayerName | None = None
+    """Name of the layer whose output a reconstruction gives back, flattened; it keeps
+    its values, and so does all below it. Absent: the input is given back."""
     epochs: Annotated[int, Field(ge=1)] = 100
     """Largest number of passes over the training rows."""
     batch_size: Count = 64

@@ -17,8 +17,8 @@ from trainer.errors import Diverged
 from trainer.saved.checkpoint import Snapshot
 from trainer.spec.training import EverySteps
 from trainer.training.averaging import Averages, recompute_statistics
-from trainer.training.batches import rows_at_once, rows_per_epoch, rows_per_step
-from trainer.training.descent import Descent
+from trainer.training.batches import rows_per_epoch, rows_per_step
+from trainer.training.boltzmann import descent_of
 from trainer.training.disturbance import Disturbance
 from trainer.training.evaluate import Measure, evaluate
 from trainer.training.pacing import Pacing
@@ -27,7 +27,6 @@ from trainer.training.randomness import generators, set_generators
 from trainer.training.sampling import Sampler
 from trainer.training.stopping import Stopping
 from trainer.training.tally import Tally
-from trainer.training.weighting import training_loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,14 +117,7 @@ class Training:
         self.frozen, self.network = material.frozen, material.frozen.network
         self.device = material.train.targets.device
         self.measure = Measure(material.task, recipe.loss.build(), material.units)
-        self.descent = Descent(
-            self.network,
-            material.cut,
-            recipe,
-            training_loss(recipe.loss, material.class_weights),
-            rows_at_once(recipe, material.micro_batch),
-            multipliers=material.multipliers,
-        )
+        self.descent = descent_of(material)
         self.sampler = Sampler(recipe, material.train)
         self.disturbance = Disturbance(recipe, material.layout, self.device)
         self.tally = Tally(self.measure, material.train.targets)

@@ -21,6 +21,8 @@ class Answer:
     target: tuple[str, ...]
     units: int
     classes: tuple[Scalar, ...] = ()
+    layer: str | None = None
+    """Of a reconstruction: the layer whose output is given back; None: the input."""
 
 
 def answer_of(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:

@@ -5,7 +5,7 @@ out from the schema and the sources alone, without torch and without reading a r
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer.spec.data.answers import answer_of
@@ -16,6 +16,7 @@ from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.job import JobSpec
 from trainer.spec.losses import Task
 from trainer.spec.network import Row
+from trainer.spec.resolve.boltzmann import machine_problems
 from trainer.spec.resolve.cautions import cautions
 from trainer.spec.resolve.estimate import Estimate, estimate, largest
 from trainer.spec.resolve.misfits import doubled, misfits
@@ -27,6 +28,8 @@ from trainer.spec.resolve.phases import (
 )
 from trainer.spec.resolve.pruning_fit import pruning_problems
 from trainer.spec.resolve.recipe import resolved_dataset, resolved_training
+from trainer.spec.resolve.reconstruction import reconstruction_problems
+from trainer.spec.resolve.sharing import sharing_problems
 from trainer.spec.resolve.takeover import matched, unreused_entry
 from trainer.spec.reuse import Match, Source
 from trainer.spec.training import Training
@@ -148,6 +151,8 @@ def resolve(
     limits = limits or Limits()
     _check_size(spec, limits)
     answer, problems = answer_of(schema, spec.dataset)
+    if answer is not None:
+        answer = replace(answer, layer=spec.training.reconstruct)
     inputs, more = inputs_of(schema, spec.dataset, answer.target if answer else ())
     dataset, wrong, warnings = resolved_dataset(spec.dataset, schema, answer, inputs)
     problems += more + wrong
@@ -175,6 +180,14 @@ def resolve(
     if found.problems or also:
         raise InvalidSpec(found.problems + also)
     plan = resolved_phases(spec, training, rows, found.matches, check)
+    given = found.built.inputs, dataset, schema
+    wrong = [
+        *sharing_problems(rows, plan.phases),
+        *reconstruction_problems(answer, network, rows, plan.phases),
+        *machine_problems(answer, network, rows, plan.phases, given),
+    ]
+    if wrong:
+        raise InvalidSpec(wrong)
     if spec.phases:
         told = list(plan.warnings)
     told += rare_class(schema, dataset, training, answer) + doubled(training)

@@ -6,7 +6,7 @@ from trainer.spec.data.features import Inputs
 from trainer.spec.data.schema import Schema
 from trainer.spec.data.series import series_problems
 from trainer.spec.errors import Problem, nearest, pointer
-from trainer.spec.losses import DEFAULT_LOSS, Task
+from trainer.spec.losses import DEFAULT_LOSS, Criterion, Task
 from trainer.spec.network import NetworkSpec
 from trainer.spec.regularization import EarlyStopping
 from trainer.spec.resolve.pace import resolved_pace
@@ -26,11 +26,12 @@ def rises(metric: str) -> bool:
     return not metric.endswith(("loss", "error"))
 
 
-def metric_names(answer: Answer, *, held: bool) -> list[str]:
+def metric_names(answer: Answer, loss: Criterion, *, held: bool) -> list[str]:
     """Return the names of all that is evaluated; `held`: rows are held back."""
-    names = [f"train_{metric}" for metric in METRICS[answer.task]]
+    metrics = (*METRICS[answer.task], *loss.figures)
+    names = [f"train_{metric}" for metric in metrics]
     if held:
-        names += [f"validation_{metric}" for metric in METRICS[answer.task]]
+        names += [f"validation_{metric}" for metric in metrics]
         if answer.task == "classification" and len(answer.classes) == 2:
             names.append("validation_roc_auc")
     return names
@@ -117,7 +118,7 @@ def resolved_training(
     stopping = training.early_stopping
     if isinstance(stopping, EarlyStopping):
         held = dataset.split.validation != "none"
-        known = metric_names(answer, held=held)
+        known = metric_names(answer, loss, held=held)
         written = "early_stopping" in training.model_fields_set
         if not held and not written:
             stopping = "none"
@@ -139,7 +140,9 @@ def resolved_training(
     update = {"loss": loss, "early_stopping": stopping}
     held = dataset.split.validation != "none"
     training, wrong, told = resolved_pace(
-        training.model_copy(update=update), network, metric_names(answer, held=held)
+        training.model_copy(update=update),
+        network,
+        metric_names(answer, loss, held=held),
     )
     return training, problems + wrong, warnings + told
 

@@ -17,6 +17,7 @@ from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.job import JobSpec
 from trainer.spec.network import NetworkSpec, Row, filled, table
 from trainer.spec.resolve.entry import with_entry
+from trainer.spec.resolve.reconstruction import given_back
 from trainer.spec.reuse import BadPattern, Match, Source, fed_by_input, match, select
 
 
@@ -48,8 +49,8 @@ def built(network: NetworkSpec, answer: Answer, inputs: Inputs) -> Built:
     Raises:
         InvalidSpec: the layers do not fit; places are those of the layers as written.
     """
-    units = answer.units or prod(inputs.shape)
     entered = with_entry(network, inputs)
+    units = answer.units or prod(given_back(entered, answer, inputs))
     shape = inputs.shape
     if len(entered.layers) > len(network.layers):
         shape = entered.layers[0].output_shape([shape])
