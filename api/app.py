@@ -25,6 +25,7 @@ from api import (
     model_imports,
     models,
     predict,
+    recommendations,
     refusals,
     techniques,
 )
@@ -45,11 +46,20 @@ from api.telemetry import Telemetry
 from catalog.session import dispose
 from trainer.spec.advice.wishes import AdviceRequest
 from trainer.spec.job import JobSpec
+from trainer.spec.transfer import RecommendationRequest
 from worker.sweep import sweep_forever
 
 SUMMARY = "A training service whose catalogued layers any later job can reuse, frozen."
 BODIES = (
-    *(JobSpec, AdviceRequest, MergePatch, ModelPatch, AliasTarget, Asked),
+    *(
+        RecommendationRequest,
+        JobSpec,
+        AdviceRequest,
+        MergePatch,
+        ModelPatch,
+        AliasTarget,
+        Asked,
+    ),
     *(BuiltinForm, UploadBody, ImportBody, ImportUri),
 )
 """Shapes of bodies that are decoded here, not by FastAPI."""
@@ -105,6 +115,7 @@ def _resources() -> APIRouter:
     )
     for resource in (
         datasets.router,
+        recommendations.router,
         jobs.router,
         job_actions.router,
         job_history.router,

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from api.problems import Fault
 from catalog import errors as catalog_errors
 from catalog.ingest import errors as upload_errors
+from catalog.recommendations import NotCompared
 
 
 class ApiError(Exception):
@@ -143,6 +144,7 @@ STATUSES: dict[type[Exception], int] = {
     catalog_errors.MalformedCursor: 422,
     catalog_errors.Unstorable: 422,
     catalog_errors.DatabaseUnavailable: 503,
+    NotCompared: 422,
     upload_errors.Refused: 422,
     upload_errors.TooLarge: 413,
     upload_errors.ImportRefused: 422,

@@ -36,6 +36,10 @@ class LimitsView(BaseModel):
     """Largest body of a prediction, in bytes."""
     predict_rows: int
     """Most rows in one prediction."""
+    recommend_models: int
+    """Most models that one recommendation compares."""
+    recommend_seconds: float
+    """Longest time that comparing them may take, in seconds."""
     event_streams: int
     """Most event streams open at once."""
     page: int

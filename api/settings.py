@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     """Most rows in one prediction."""
     predict_sessions: int = Field(default=16, ge=1)
     """Most models that stay loaded for predictions; the least recently used goes."""
+    recommend_models: int = Field(default=200, ge=1)
+    """Most models that one recommendation compares; the newest are taken."""
+    recommend_seconds: float = Field(default=60, gt=0)
+    """Longest time that comparing them may take, in seconds; what is not compared by
+    then is left out."""
     event_streams: int = Field(default=1_000, ge=1)
     """Most event streams open at once in one process."""
     keepalive_seconds: float = Field(default=15, gt=0)

@@ -19,9 +19,9 @@ Found = TypeVar("Found")
 class Turns:
     """How many uploads of an application may do something at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, children: int = CHILDREN) -> None:
         self.writers = CapacityLimiter(WRITERS)
-        self.children = CapacityLimiter(CHILDREN)
+        self.children = CapacityLimiter(children)
 
 
 def turns_of(app: FastAPI) -> Turns:

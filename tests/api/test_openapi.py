@@ -23,6 +23,7 @@ POST /v1/datasets
 DELETE /v1/datasets/{dataset}
 GET /v1/datasets/{dataset}
 GET /v1/datasets/{dataset}/preview
+POST /v1/datasets/{dataset}/recommend-sources
 GET /v1/datasets/{dataset}/report
 GET /v1/jobs
 POST /v1/jobs

@@ -99,7 +99,7 @@ class Windows(Spec):
     """Column that tells several series apart: a window lies within one of them."""
 
 
-def _count_of_training_rows(value: object) -> object:
+def count_of_training_rows(value: object) -> object:
     return {"train": value} if isinstance(value, int) else value
 
 
@@ -117,7 +117,7 @@ class DatasetRef(Spec):
     where: dict[str, Condition] = Field(default_factory=dict, max_length=1000)
     """Rows are used only where every named column satisfies its condition."""
     examples_per_class: Annotated[
-        PerClass | None, BeforeValidator(_count_of_training_rows, int | PerClass)
+        PerClass | None, BeforeValidator(count_of_training_rows, int | PerClass)
     ] = None
     """A few examples of each class only, drawn by the seed; a number is for training
     rows alone."""
