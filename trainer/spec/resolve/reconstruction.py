@@ -37,15 +37,15 @@ def reconstruction_problems(
     rows: Sequence[Row],
     phases: Sequence[ResolvedPhase],
 ) -> list[Problem]:
-    """Return why a layer's output cannot be given back, phase by phase."""
+    """Return why a layer's output cannot be given back, phase by phase.
+
+    The output stands on it, as on every layer: none is unused.
+    """
     if answer.layer is None:
         return []
     if answer.task != "reconstruction":
         detail = f"the task is {answer.task}, which gives nothing back"
         return [Problem(PLACE, "conflict", detail, "dataset.task: reconstruction")]
-    if answer.layer not in ancestors(rows, rows[-1].name):
-        detail = f"the output does not stand on {answer.layer!r}"
-        return [Problem(PLACE, "not_below", detail)]
     below = {answer.layer, *ancestors(rows, answer.layer)}
     found = {
         problem
