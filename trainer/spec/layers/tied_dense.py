@@ -59,7 +59,7 @@ class TiedDense(Block):
             raise Impossible(
                 f"{self.tied_to!r} has weights for {units} sums, so {units} numbers "
                 f"must come in, not {prod(shapes[0])}",
-                field="inputs" if self.inputs else "tied_to",
+                field="tied_to",
             )
         return (features,)
 
