@@ -22,6 +22,7 @@ from api import (
     job_history,
     jobs,
     limits,
+    model_exports,
     model_imports,
     models,
     predict,
@@ -45,6 +46,7 @@ from api.tail import Tail
 from api.telemetry import Telemetry
 from catalog.session import dispose
 from trainer.spec.advice.wishes import AdviceRequest
+from trainer.spec.exports import ExportRequest
 from trainer.spec.job import JobSpec
 from trainer.spec.transfer import RecommendationRequest
 from worker.sweep import sweep_forever
@@ -60,7 +62,7 @@ BODIES = (
         AliasTarget,
         Asked,
     ),
-    *(BuiltinForm, UploadBody, ImportBody, ImportUri),
+    *(BuiltinForm, UploadBody, ImportBody, ImportUri, ExportRequest),
 )
 """Shapes of bodies that are decoded here, not by FastAPI."""
 
@@ -121,6 +123,7 @@ def _resources() -> APIRouter:
         job_history.router,
         events.router,
         model_imports.router,
+        model_exports.router,
         models.router,
         predict.router,
         techniques.router,

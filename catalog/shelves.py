@@ -119,6 +119,39 @@ class ModelSource(Base):
     )
 
 
+class ModelExport(Base):
+    """A form that somebody wants a model in; the file is among the model's others."""
+
+    __tablename__ = "model_exports"
+
+    id: Mapped[str] = mapped_column(Identity, primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    format: Mapped[str] = mapped_column(String(40))
+    attempt: Mapped[int] = mapped_column(default=0)
+    """How often a worker has begun; it fences what an earlier one writes."""
+    worker: Mapped[str | None] = mapped_column(String(100))
+    """Who is at it."""
+    taken_until: Mapped[datetime | None]
+    """Until then nobody else begins."""
+    hinted_at: Mapped[datetime | None]
+    requested_at: Mapped[datetime] = mapped_column(default=now())
+    ended_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Prose)
+    """Why there is no file, once it is certain."""
+    report: Mapped[dict[str, Any] | None]
+    """What the check of the file said."""
+
+    __table_args__ = (
+        UniqueConstraint("model_id", "format"),
+        Index(
+            "model_exports_waiting",
+            "id",
+            postgresql_where=text("ended_at IS NULL"),
+            sqlite_where=text("ended_at IS NULL"),
+        ),
+    )
+
+
 class Alias(Base):
     """A name for one version of a model: ``latest``, ``best`` or a person's own."""
 

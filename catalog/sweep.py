@@ -20,7 +20,7 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from catalog import checkpoints, datasets, folders, jobs, queue
+from catalog import checkpoints, datasets, exports, folders, jobs, queue
 from catalog.clock import now
 from catalog.columns import is_word
 from catalog.session import reading, transaction
@@ -57,7 +57,7 @@ class Swept:
     hints: list[str] = field(default_factory=list)
     """Queued jobs to send a hint for."""
     exports: list[str] = field(default_factory=list)
-    """Models whose graph for predictions is missing."""
+    """Models that lack their graph for predictions, or a form that was asked for."""
     expired: list[str] = field(default_factory=list)
     """Jobs that were taken from a worker that fell silent."""
     folders: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ def sweep(session: Session, interval_seconds: float = 5.0) -> Swept:
         checkpoints.drop_of_ended(session, KEPT_SECONDS)
     return Swept(
         hints=queue.wake(session),
-        exports=_unexported(session),
+        exports=sorted({*_unexported(session), *exports.due(session)}),
         expired=expired,
         folders=checkpoints.deleting(session),
         cleaning=state.cleaning,

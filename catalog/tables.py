@@ -24,7 +24,14 @@ from catalog.ledger import (
     SweepState,
     Worker,
 )
-from catalog.shelves import Alias, Dataset, Model, ModelLayer, ModelSource
+from catalog.shelves import (
+    Alias,
+    Dataset,
+    Model,
+    ModelExport,
+    ModelLayer,
+    ModelSource,
+)
 from catalog.vitals import LayerSample
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "LayerSample",
     "Metric",
     "Model",
+    "ModelExport",
     "ModelLayer",
     "ModelSource",
     "Outcome",

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from catalog import jobs
+from catalog import exports, jobs
 from catalog.clock import now
 from catalog.columns import is_word
 from catalog.errors import NotFound
@@ -112,6 +112,7 @@ def release(session: Session, name: str, cause: str = "worker_lost") -> list[str
     Only whoever knows that the process is dead may call this: its parent that reaped
     it, or the same worker when it comes back. Each death counts for the poison rule.
     """
+    exports.release(session, name)
     held = session.scalars(
         select(Job)
         .where(is_word(Job.status, Status.RUNNING), Job.worker == name)

@@ -12,6 +12,7 @@ FrostlineError
 │   └── Unavailable    503: try again later
 ├── NotSucceeded       a job that was waited for ended otherwise
 ├── TooSlow            a job that was waited for is not at its end yet
+├── NotExported        a model cannot be written in a form, or not in time
 ├── Unreadable         a file or folder that was named cannot be used
 └── NotStarted         ``frostline up`` cannot start or go on
     ├── FolderInUse    another ``frostline up`` owns the data folder
@@ -173,6 +174,14 @@ class TooSlow(FrostlineError):
             f"job {job} is still {status} after {seconds:g} seconds; it goes on"
         )
         self.job, self.status, self.seconds = job, status, seconds
+
+
+class NotExported(FrostlineError):
+    """A form of a model that was waited for is not there."""
+
+    def __init__(self, model: str, form: str, why: str) -> None:
+        super().__init__(f"{model} is not there as {form}: {why}")
+        self.model, self.form, self.why = model, form, why
 
 
 class Unreadable(FrostlineError):

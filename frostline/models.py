@@ -12,12 +12,14 @@ from typing import Any
 from frostline.answers import Model, Page
 from frostline.connection import Connection
 from frostline.datasets import UPLOAD
-from frostline.errors import Broken, Unavailable, Unreadable
+from frostline.errors import Broken, NotExported, Unavailable, Unreadable
 from frostline.paths import segment, wanted
 
 BINARY = "application/octet-stream"
 EXPORT_SECONDS = 20.0
 """How long a model that was just registered may take to be able to predict."""
+EXPORT_WAIT_SECONDS = 600.0
+"""How long a form is waited for: workers write a few at a time."""
 
 
 class Models:
@@ -94,6 +96,29 @@ class Models:
             else:
                 return found
 
+    def export(
+        self, model: str, form: str, *, wait: float = EXPORT_WAIT_SECONDS
+    ) -> Mapping[str, Any]:
+        """Have a model written in another form by a worker; return what is known of it.
+
+        `form` is ``torch_export``, ``keras``, ``pytorch_script`` or ``onnx_pipeline``.
+        The answer names the file, which then is among the model's files. With `wait` 0
+        it is returned at once, and says where the request stands.
+        """
+        path = f"{self._path(model)}/exports"
+        found: Mapping[str, Any] = self._connection.json(
+            "POST", path, json={"format": form}
+        )
+        deadline = time.monotonic() + wait
+        while wait and found.get("status") in {"queued", "running"}:
+            if time.monotonic() > deadline:
+                raise NotExported(model, form, f"no worker wrote it in {wait:g} s")
+            time.sleep(0.2)
+            found = self._connection.json("GET", f"{path}/{segment(form)}")
+        if wait and found.get("status") == "failed":
+            raise NotExported(model, form, str(found.get("error")))
+        return found
+
     def update(self, model: str, **changes: Any) -> Model:
         """Change a model's tags or description."""
         found = self._connection.json("PATCH", self._path(model), json=changes)
@@ -112,10 +137,13 @@ class Models:
         asked = wanted(force="true" if force else None)
         self._connection.request("DELETE", self._path(model), params=asked)
 
-    def download(self, model: str, folder: str | Path) -> list[Path]:
+    def download(
+        self, model: str, folder: str | Path, *, names: Sequence[str] = ()
+    ) -> list[Path]:
         """Save a model's files into a folder; return their paths.
 
-        Each file is checked against the hash in the catalog before it gets its name.
+        `names` are the files that are wanted; absent: all. Each is checked against the
+        hash in the catalog before it gets its name.
         """
         found = self.get(model)
         into = Path(folder)
@@ -126,6 +154,7 @@ class Models:
         return [
             self._save(found.id, name, into / name, str(about.get("sha256") or ""))
             for name, about in sorted(found.files.items())
+            if not names or name in names
         ]
 
     def page(

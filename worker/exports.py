@@ -11,6 +11,7 @@ import logging
 import select
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from catalog.session import transaction
 from worker import frames
 from worker.attempt_log import AttemptLog
 from worker.death import signal_name
+from worker.queue import send_export
 from worker.trainer_process import TrainerProcess
 from worker.verify import sha256_of
 
@@ -49,36 +51,50 @@ class Exports:
     """The exports that this process has under way."""
 
     def __init__(self) -> None:
-        self._threads: dict[threading.Thread, int] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        """The threads that wait, by the process ids of their trainers."""
 
     def start(self, export: Export) -> None:
         """Wait for the graph in a thread, and go on."""
-        thread = threading.Thread(
-            target=finish, args=(export,), name=f"export-{export.model_id}", daemon=True
-        )
+        self.watch(lambda: finish(export), export.model_id, export.trainer.pid)
+
+    def watch(self, finishing: Callable[[], None], model_id: str, pid: int) -> None:
+        """Wait in a thread for what the trainer `pid` writes, and go on.
+
+        Then a hint is sent: forms may wait for the graph, or for their turn.
+        """
+
+        def run() -> None:
+            try:
+                finishing()
+            finally:
+                self._threads.pop(pid, None)
+                send_export(model_id)
+
+        thread = threading.Thread(target=run, name=f"export-{model_id}", daemon=True)
+        self._threads[pid] = thread
         thread.start()
-        alive = {t: pid for t, pid in self._threads.items() if t.is_alive()}
-        self._threads = alive | {thread: export.trainer.pid}
 
     @property
     def pids(self) -> set[int]:
         """Return the process ids of the trainers that export."""
-        return {pid for thread, pid in self._threads.items() if thread.is_alive()}
+        return set(self._threads)
 
     def wait(self, seconds: float) -> None:
         """Give the exports under way some time to end."""
         until = time.monotonic() + seconds
-        for thread in self._threads:
+        for thread in list(self._threads.values()):
             thread.join(max(0.0, until - time.monotonic()))
 
 
 def finish(export: Export) -> None:
     """Wait for the graph, reap the trainer, and write down what came of it."""
-    told = _listen(export)
+    told = listen(export.trainer, export.seconds, export.log)
     exit_code = export.trainer.end()
     graph = export.folder / GRAPH
     if isinstance(told, frames.Exported) and graph.is_file():
-        _write(export, told.model_dump(exclude={"event"}), _facts(export.folder))
+        report = told.model_dump(exclude={"event", "report"})
+        _write(export, report, _facts(export.folder))
     elif isinstance(told, frames.Failed):
         _write(export, {"error": frames.printable(told.error)}, None)
     elif export.trainer.killed_by_us:
@@ -93,9 +109,11 @@ def finish(export: Export) -> None:
     export.log.close()
 
 
-def _listen(export: Export) -> frames.Frame | None:
-    """Return the event that ends the export; None if the trainer died or took long."""
-    trainer, until = export.trainer, time.monotonic() + export.seconds
+def listen(
+    trainer: TrainerProcess, seconds: float, notes: AttemptLog
+) -> frames.Frame | None:
+    """Return the event that ends an export; None if the trainer died or took long."""
+    until = time.monotonic() + seconds
     log_ended = False
     while (left := until - time.monotonic()) > 0:
         pipes = [trainer.stdout] if log_ended else [trainer.stdout, trainer.stderr]
@@ -104,7 +122,7 @@ def _listen(export: Export) -> frames.Frame | None:
         trainer.flush()
         piece = b"" if log_ended else trainer.read_log()
         log_ended = log_ended or piece is None
-        export.log.write(piece or b"")
+        notes.write(piece or b"")
         told = trainer.read_frames()
         for frame in told or []:
             if isinstance(frame, frames.Exported | frames.Failed):

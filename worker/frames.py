@@ -168,6 +168,8 @@ class Exported(Frame):
     maximum_difference: float = 0.0
     serving: dict[str, Any] = {}
     """What was done to the graph as the job asked, measured before and after."""
+    report: dict[str, Any] = {}
+    """What else the check of a form that was asked for has said."""
 
 
 class Unreadable(BaseModel):

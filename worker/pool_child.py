@@ -19,6 +19,7 @@ from worker.flags import SharedFlags
 from worker.incarnation import notes_of
 from worker.processes import end_strays
 from worker.queue import send
+from worker.requested_exports import AT_ONCE, RequestedExport, take
 from worker.settings import WorkerSettings
 from worker.spare import Spare
 from worker.supervise import Supervision
@@ -70,7 +71,22 @@ class PoolChild:
             self._spare.warm()
 
     def export(self, model_id: str) -> None:
-        """Have the graph of a model written that nobody finished."""
+        """Have the graph of a model written that nobody finished.
+
+        Then the forms that people asked for, of this model or any other.
+        """
+        self._export_graph(model_id)
+        while not self._flags.draining and len(self._exports.pids) < AT_ONCE:
+            seconds = self._settings.export_seconds
+            taken = take(self._settings.worker_name, seconds)
+            if taken is None:
+                return
+            form = RequestedExport(taken, self._spare.take(), seconds)
+            form.begin()
+            self._exports.watch(form.finish, taken.model_id, form.trainer.pid)
+            self._spare.warm()
+
+    def _export_graph(self, model_id: str) -> None:
         with reading() as session:
             try:
                 model = models.get(session, model_id)

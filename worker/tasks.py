@@ -51,7 +51,7 @@ def look(job_id: str) -> None:  # noqa: ARG001 - any job may be the best one
 
 @celery_app.task(name=EXPORT)
 def export(model_id: str) -> None:
-    """Write the graph of a model that lacks it."""
+    """Write the graph of a model that lacks it, and forms that were asked for."""
     if _This.child is not None:
         _This.child.export(model_id)
 

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from frostline.answers import Model
-from frostline.cli import imports
+from frostline.cli import exports, imports
 from frostline.cli.output import Json, ago, emit, facts, say, shape, shown, table
 from frostline.client import Client
 from frostline.errors import Unreadable
 
 app = typer.Typer(help="What was trained, or imported.", no_args_is_help=True)
 app.command("import")(imports.import_)
+app.command("export")(exports.export)
 
 FORMS = ("rows", "arrays", "images")
 """What rows may be: of a table, or the only input of the model."""

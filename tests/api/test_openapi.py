@@ -45,6 +45,9 @@ POST /v1/models/import
 DELETE /v1/models/{model}
 GET /v1/models/{model}
 PATCH /v1/models/{model}
+GET /v1/models/{model}/exports
+POST /v1/models/{model}/exports
+GET /v1/models/{model}/exports/{format}
 GET /v1/models/{model}/files/{name}
 GET /v1/models/{model}/layers
 GET /v1/models/{model}/lineage

@@ -1,5 +1,8 @@
 """Numbers moved about: other shapes, other orders, repetitions."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 
@@ -13,7 +16,7 @@ class Reshape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, *shape)."""
-        return x.reshape(len(x), *self.shape)
+        return x.reshape(x.shape[0], *self.shape)
 
 
 class Permute(nn.Module):
@@ -57,4 +60,21 @@ class Upsampling(nn.Module):
         else:
             down, across = self.times
             more = x[:, :, :, None, :, None].expand(-1, -1, -1, down, -1, across)
-        return more.reshape(len(x), *self.shape)
+        return more.reshape(x.shape[0], *self.shape)
+
+
+class Columns(nn.Module):
+    """Take runs of numbers out of each row.
+
+    Shapes:
+        input (batch, *any, width); output (batch, *any, the runs side by side).
+    """
+
+    def __init__(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Keep where the runs begin and end."""
+        super().__init__()
+        self.runs = tuple(runs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the runs side by side."""
+        return torch.cat([x[..., start:stop] for start, stop in self.runs], dim=-1)

@@ -1,7 +1,8 @@
 """A trainer as a worker's child: ready, one order, events, the end.
 
 Messages are newline-delimited JSON. The worker writes ``{"order": …}`` (or, for a model
-without a graph, ``{"export": {"model": folder}}``) and commands
+without a graph, ``{"export": {"model": folder}}``, with a `format` for another form of
+it than that) and commands
 (``stop``, ``checkpoint``; after the result ``export`` or ``exit``) to standard input;
 events leave by what was standard output. Whatever else prints goes to standard error.
 Failures that the job's owner can mend are told as ``failed``; all others are left to
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import DrawsWrong, TrainerError
+from trainer.process.asked_export import AskedExport, write_as
 from trainer.process.commands import Commands
 from trainer.process.frames import Frames
 from trainer.process.listening import Listening
@@ -61,7 +63,9 @@ def serve() -> int:
     warm_up()
     frames.send({"event": "ready", "pid": os.getpid()})
     message = listening.next()
-    if "export" in message:
+    if "format" in message.get("export", {}):
+        write_as(AskedExport.model_validate(message["export"]), frames)
+    elif "export" in message:
         _export_again(Path(message["export"]["model"]), frames)
     if "order" not in message:
         return 0
