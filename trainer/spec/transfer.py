@@ -23,9 +23,9 @@ from trainer.spec.losses import Task
 Score = Literal["probe", "ridge", "logme"]
 """``logme``: the log of the maximum evidence of a linear model of the frozen outputs,
 after You et al. (2021), ICML. ``ridge``: what a ridge regression on them answers
-rightly of rows that it has not seen. ``probe``: the cut point by ``logme``, and there
-what a logistic regression answers rightly; for other tasks than classification a ridge
-one."""
+rightly of rows that it has not seen. ``probe``: what a logistic regression answers
+rightly, at the three cut points with the most ``logme``; for other tasks than
+classification it is a ridge regression too."""
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -122,6 +122,8 @@ class CutScores(Spec):
     ridge: float
     """What a ridge regression on these outputs gets right of rows that it has not
     seen: the share of right answers, or R² for numbers."""
+    probe: float | None = None
+    """The same of a logistic regression; null where this cut point was not probed."""
 
 
 class SourceScores(Spec):
@@ -132,8 +134,7 @@ class SourceScores(Spec):
     reference: str
     """What a spec calls it: name@version."""
     cut: str
-    """The best layer to stop at: by `ridge` if that orders the sources, else by
-    `logme`."""
+    """The best layer to stop at, by the score that was asked for."""
     depth: int
     """Layers with weights up to there, all of them frozen in `spec`."""
     score: float

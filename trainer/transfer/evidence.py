@@ -24,11 +24,13 @@ LARGEST = 1e12
 
 
 def log_maximum_evidence(found: Decomposition, targets: Array) -> float:
-    """Return the evidence per row, the mean over the columns of the targets.
+    """Return the evidence per row but one, the mean over the columns of the targets.
 
-    With y one centred column of n targets and F the centred features, it is
-    max over α, β of log p(y | F, α, β) / n, where w ~ N(0, α⁻¹ I), y ~ N(F w, β⁻¹ I).
-    Larger is better; only differences between features of the same rows mean anything.
+    With y one centred column of targets and F the centred features, it is max over α, β
+    of log p(y | F, α, β) / (rows - 1), where w ~ N(0, α⁻¹ I) and y ~ N(F w, β⁻¹ I) in
+    the directions that centring leaves. The paper does not centre; a bias that costs
+    nothing is what an output layer has. Larger is better; only differences between
+    features of the same rows mean anything.
 
     Shapes:
         targets: (rows, outputs), classes as one column of 0 and 1 each.
@@ -38,7 +40,7 @@ def log_maximum_evidence(found: Decomposition, targets: Array) -> float:
     along = found.left.T @ numbers  # (rank, outputs)
     total = (numbers**2).sum(axis=0)
     squares = found.singular**2
-    rows = len(numbers)
+    rows = len(numbers) - 1  # the mean took one
     each = [
         _maximum(squares, along[:, column] ** 2, float(total[column]), rows)
         for column in range(numbers.shape[1])

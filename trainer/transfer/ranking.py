@@ -42,6 +42,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 CERTAIN = 2.0
 """Standard errors by which a source must be above the baseline to count as better."""
+PROBED = 3
+"""Cut points of a source that are probed: those with the most evidence."""
 LONGEST_NAME = 100
 """Characters of a job's name."""
 LONGEST_SHARE = 0.25
@@ -182,21 +184,22 @@ def _compared(trial: Trial, candidate: Candidate, started: float) -> SourceScore
     values = cuts.features(graph, inputs, until)
     _check_finite(graph.cuts, values)
     found = [scored(each, sample) for each in values]
-    best = max(range(len(found)), key=lambda at: (_chooses(order.score, found[at]), at))
-    cut, probe = graph.cuts[best], found[best].probe(sample)
+    tried = _probed(order.score, found, sample)
+    best = max(tried, key=lambda at: (_chooses(order.score, found[at], tried[at]), at))
+    cut, probe = graph.cuts[best], tried[best]
     spec, match = _job(trial, layers, cut)
     return SourceScores(
         model=candidate.id,
         reference=candidate.word,
         cut=cut.layer,
         depth=len(cut.weighted),
-        score=probe.value
-        if order.score == "probe"
-        else _chooses(order.score, found[best]),
+        score=_chooses(order.score, found[best], probe),
         probe=probe.value,
         standard_error=probe.error,
         better_than_baseline=_is_better(probe, trial.baseline),
-        cuts=tuple(map(_told, graph.cuts, found)),
+        cuts=tuple(
+            _told(each, found[at], tried.get(at)) for at, each in enumerate(graph.cuts)
+        ),
         seconds=0.0,
         reuse=spec["reuse"][0],
         spec=spec,
@@ -204,9 +207,22 @@ def _compared(trial: Trial, candidate: Candidate, started: float) -> SourceScore
     )
 
 
-def _chooses(score: Score, found: Scored) -> float:
-    """Return what decides between the cut points of one source."""
+def _probed(
+    score: Score, found: Sequence[Scored], sample: DrawnRows
+) -> dict[int, Judged]:
+    """Probe the cut points that the quick scores leave; by position, lowest first."""
+    most = PROBED if score == "probe" else 1
+    order = sorted(range(len(found)), key=lambda at: (_quick(score, found[at]), at))
+    return {at: found[at].probe(sample) for at in sorted(order[-most:])}
+
+
+def _quick(score: Score, found: Scored) -> float:
     return found.ridge.value if score == "ridge" else found.logme
+
+
+def _chooses(score: Score, found: Scored, probe: Judged) -> float:
+    """Return what decides between cut points, and between sources."""
+    return probe.value if score == "probe" else _quick(score, found)
 
 
 def _check_fits(trial: Trial, layers: SourceLayers) -> None:
@@ -262,13 +278,14 @@ def _check_finite(found: Sequence[CutPoint], values: Sequence[Array]) -> None:
             raise NotComparable("not_finite", detail)
 
 
-def _told(cut: CutPoint, found: Scored) -> CutScores:
+def _told(cut: CutPoint, found: Scored, probe: Judged | None) -> CutScores:
     return CutScores(
         layer=cut.layer,
         depth=len(cut.weighted),
         shape=cut.shape,
         logme=found.logme,
         ridge=found.ridge.value,
+        probe=None if probe is None else probe.value,
     )
 
 
