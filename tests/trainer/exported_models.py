@@ -38,6 +38,7 @@ def offers(rows: int = 120, seed: int = 8) -> Dataset:
             "new": ("boolean", new),
             "when": ("date", when),
             "sold": ("date", sold),
+            "cheap": ("boolean", (gain < np.median(gain)).astype(np.uint8)),
             "gain": ("number", gain),
             "class": ("integer", (gain > np.median(gain)).astype(np.int64)),
         },
@@ -72,7 +73,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], list[dict[str, Any]]]] = {
     "classes": (offers, CLASSES | {"encodings": ENCODINGS}, DENSE),
     "labels": (
         offers,
-        {"target": ["new", "class"], "features": ["price", "rooms"]},
+        {"target": ["new", "cheap"], "features": ["price", "rooms"]},
         DENSE,
     ),
     "several values": (offers, {"target": ["gain", "rooms"]}, DENSE),

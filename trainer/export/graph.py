@@ -58,6 +58,8 @@ class Graph:
         """Names of the constants that are in the graph."""
         self.words: dict[int, str] = {}
         """Names that constants would like to have."""
+        self.kept: dict[str, Tensor] = {}
+        """Constants that have such a name."""
         self.alive: list[object] = [x]
         """Every tensor that was named: the id of one that is gone is given again."""
         for tensors in (network.named_parameters(), network.named_buffers()):
@@ -84,10 +86,19 @@ class Graph:
         if known is not None:
             return known
         self.alive.append(tensor)
+        word = self.words.get(id(tensor), "constant")
+        name = self.fixed[id(tensor)] = self._kept(tensor.detach(), word)
+        return name
+
+    def _kept(self, tensor: Tensor, word: str) -> str:
+        """Return the name of a constant; what two layers share is there once."""
+        before = self.kept.get(word)
+        if before is not None and torch.equal(before, tensor):
+            return word
         name = self.constant(
-            tensor.detach().cpu().numpy(), self.words.get(id(tensor), "constant")
+            tensor.cpu().numpy(), word if before is None else "constant"
         )
-        self.fixed[id(tensor)] = name
+        self.kept[name] = tensor
         return name
 
     def turned(self, weight: Tensor) -> str:

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trainer.export import archive, script
+from trainer.export import archive, pipeline, script
 from trainer.export.opened import Opened
 from trainer.saved.model_folder import sync
 from trainer.spec.exports import FILES
@@ -34,6 +34,7 @@ class Written:
 WRITERS: dict[ExportFormat, Callable[[Opened, Path], Compared]] = {
     "torch_export": archive.write,
     "pytorch_script": script.write,
+    "onnx_pipeline": pipeline.write,
 }
 
 

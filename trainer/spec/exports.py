@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 
 from trainer.spec.base import Spec
 
-ExportFormat = Literal["torch_export", "pytorch_script"]
+ExportFormat = Literal["torch_export", "pytorch_script", "onnx_pipeline"]
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 FILES: dict[ExportFormat, str] = {
     "torch_export": "network.pt2",
     "pytorch_script": "network.py",
+    "onnx_pipeline": "pipeline.onnx",
 }
 """The file that each form is, among the model's others."""
 
