@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from trainer.spec.activations import Activation
 from trainer.spec.activity import ActivityRegularization
 from trainer.spec.augmentation import Augmentation
+from trainer.spec.auxiliary import AuxiliaryTask
 from trainer.spec.averaging import Averaging
 from trainer.spec.base import Spec, variants
 from trainer.spec.clipping import GradientClipping
@@ -52,6 +53,7 @@ FAMILIES: dict[str, object] = {
     "sampling": Sampling,
     "encodings": Encoding,
     "windows": Windows,
+    "auxiliary_tasks": AuxiliaryTask,
 }
 """Each family's union; its members follow from it."""
 

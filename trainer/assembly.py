@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,13 +14,15 @@ from trainer.data.examples import Prepared
 from trainer.data.selection import select
 from trainer.data.series import with_timeline
 from trainer.data.target_scale import target_scale
-from trainer.data.targets import targets_of
+from trainer.data.targets import Targets, targets_of
+from trainer.data.views import MadeRows
 from trainer.errors import NotADataset
 from trainer.network import Network
 from trainer.phases import Phases
 from trainer.preprocessing import Preprocessing
 from trainer.process.environment import choose_device, settle
 from trainer.saved.model_folder import tensor_sha256
+from trainer.spec.auxiliary import by_label
 from trainer.spec.errors import InvalidSpec, problems_of
 from trainer.spec.job import JobSpec
 from trainer.spec.layers import OUTPUT
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trainer.data.dataset import Dataset
-    from trainer.data.selection import Selection
+    from trainer.data.selection import Labels, Selection
     from trainer.data.target_scale import TargetScale
-    from trainer.data.targets import Targets
     from trainer.frozen import Frozen
     from trainer.frozen.outputs import FrozenOutputs
     from trainer.process.order import Order
@@ -59,9 +60,9 @@ class Assembly:
     targets: Targets
     scale: TargetScale | None
     """How a regression's targets were scaled; the model answers in their own units."""
-    rows: Prepared
+    rows: Prepared | MadeRows
     """The training rows as the network takes them."""
-    held: Mapping[str, Prepared]
+    held: Mapping[str, Prepared | MadeRows]
     """The rows held back for validation and test, likewise."""
     warnings: tuple[str, ...]
     phases: Phases = field(init=False)
@@ -111,7 +112,7 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
         resolution.spec.dataset,
         dataset.schema,
         dataset.columns,
-        targets.labels,
+        _labels(resolution, targets),
         recipe.seed,
     )
     with in_memory("preparing", len(rows.train), str(device)):
@@ -121,7 +122,12 @@ def assembled(order: Order, dataset: Dataset) -> Assembly:
         if scale is not None and OUTPUT in loaded.reused:
             scale.unfold(network)
         prepared = {
-            purpose: Prepared(preprocessing, columns, getattr(rows, purpose))
+            purpose: _made(
+                resolution,
+                targets,
+                purpose,
+                Prepared(preprocessing, columns, getattr(rows, purpose)),
+            )
             for purpose in ("train", "validation", "test")
         }
         torch.manual_seed(recipe.seed)  # dropout draws from here
@@ -157,6 +163,12 @@ def _resolved(order: Order, dataset: Dataset) -> Resolution:
 
 
 def _targets(resolution: Resolution, dataset: Dataset) -> Targets:
+    """Return the targets; of an auxiliary task, those of the job it prepares."""
+    if resolution.spec.dataset.auxiliary_task.made:
+        if not resolution.groups:
+            return Targets(dataset.schema.rows)
+        given = dataset.schema, dataset.columns
+        return targets_of("classification", resolution.label, resolution.groups, *given)
     return targets_of(
         resolution.task,
         resolution.target,
@@ -164,6 +176,23 @@ def _targets(resolution: Resolution, dataset: Dataset) -> Targets:
         dataset.schema,
         dataset.columns,
     )
+
+
+def _labels(resolution: Resolution, targets: Targets) -> Labels:
+    """Return what the choice of rows must know of the targets."""
+    task = resolution.spec.dataset.auxiliary_task
+    return replace(targets.labels, needed=not task.made or by_label(task))
+
+
+def _made(
+    resolution: Resolution, targets: Targets, purpose: str, rows: Prepared
+) -> Prepared | MadeRows:
+    """Return the rows, or what an auxiliary task makes of them."""
+    task, seed = resolution.spec.dataset.auxiliary_task, resolution.spec.training.seed
+    if not task.made or not len(rows):
+        return rows
+    groups = None if targets.classes is None else targets.classes[rows.rows]
+    return MadeRows(rows, task, purpose, groups, seed)
 
 
 def _preprocessing(

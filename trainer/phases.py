@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.data.examples import Examples
+from trainer.data.views import MadeRows
 from trainer.doctor.admission import admit
 from trainer.doctor.patient import Patient
 from trainer.errors import FrozenMoved
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
     from trainer.data.examples import Prepared
     from trainer.preprocessing import Preprocessing
     from trainer.saved.checkpoint import Snapshot
+    from trainer.spec.augmentation.augmented import Layout
     from trainer.spec.resolve.phases import ResolvedPhase
+    from trainer.spec.training import Training as Recipe
     from trainer.training import Training
+
+    Rows = Prepared | MadeRows
 
 RESTING = "resting"
 """Name of a snapshot's tensors that an earlier phase has trained and this one keeps."""
@@ -198,8 +203,10 @@ class Phases:
         frozen = Frozen(made.network, phase.frozen, recipe.frozen_normalization)
         purposes = {"train": made.rows, **made.held}
         self.outputs = outputs = _outputs(made, phase, frozen, purposes)
+        inputs = resolution.inputs
+        layout = layout_of(inputs.kind, made.preprocessing, pair=inputs.pair)
         held = {
-            purpose: _examples(made, rows, outputs, purpose)
+            purpose: _examples(made, rows, outputs, purpose, (recipe, layout))
             for purpose, rows in purposes.items()
             if len(rows)
         }
@@ -211,7 +218,7 @@ class Phases:
             outputs.cut,
             **held,
             units=None if units is None else torch.from_numpy(units).to(made.device),
-            layout=layout_of(resolution.inputs.kind, made.preprocessing),
+            layout=layout,
             class_weights=class_weights(
                 recipe, resolution.classes, held["train"].targets
             ),
@@ -243,7 +250,7 @@ def _outputs(
     made: Assembly,
     phase: ResolvedPhase,
     frozen: Frozen,
-    purposes: dict[str, Prepared],
+    purposes: dict[str, Rows],
 ) -> FrozenOutputs:
     cache, order = None, made.order
     if order.frozen_cache is not None:
@@ -256,15 +263,29 @@ def _outputs(
         device=next(made.network.parameters()).device,
         mode=phase.recipe.frozen_cache,
         cache=cache,
-        augmentation=changes_input(phase.recipe),
+        augmentation=_changing(made.rows) or changes_input(phase.recipe),
     )
 
 
+def _changing(rows: Rows) -> str | None:
+    """Say what of the rows themselves differs from epoch to epoch, if anything does."""
+    return rows.changing if isinstance(rows, MadeRows) else None
+
+
 def _examples(
-    made: Assembly, rows: Prepared, outputs: FrozenOutputs, purpose: str
+    made: Assembly,
+    rows: Rows,
+    outputs: FrozenOutputs,
+    purpose: str,
+    changes: tuple[Recipe, Layout],
 ) -> Examples:
     """Put one purpose's rows where training takes them from."""
     device = outputs.device
+    if isinstance(rows, MadeRows):
+        examples = rows.examples(device, *changes, trained=purpose == "train")
+        if not outputs.applies:
+            return examples
+        return Examples(lambda: outputs.of(purpose), examples.targets)
     answers = made.targets.of(rows.rows, made.resolution.target, made.scale)
     layer = made.network.target
     if layer is not None:

@@ -84,8 +84,11 @@ WITHOUT_KIND = {
 }
 """Families of one member, whose fields are drawn, and where they stand in a job."""
 
-ELSEWHERE = {"layers", "encodings", "windows"}
+ELSEWHERE = {"layers", "encodings", "windows", "auxiliary_tasks"}
 """Families with a place of their own: the network, the data set's columns."""
+
+ALONE = {"auxiliary_tasks"}
+"""Families that change what an example is; their tests are in a file of their own."""
 
 SMALLEST: dict[str, list[dict[str, Any]]] = {
     "image": [{"kind": "conv2d", "name": "first", "filters": 2}],
@@ -123,6 +126,7 @@ def vocabulary() -> dict[Technique, Any]:
     return {
         (family, member.model_fields["kind"].default): member
         for family, union in FAMILIES.items()
+        if family not in ALONE
         for member in variants(union)
         if "kind" in member.model_fields
     }

@@ -11,6 +11,7 @@ from torch import nn
 from trainer.spec.activations import Activation
 from trainer.spec.activity import ActivityRegularization
 from trainer.spec.augmentation import Augmentation
+from trainer.spec.auxiliary import AuxiliaryTask
 from trainer.spec.averaging import Averaging
 from trainer.spec.base import variants
 from trainer.spec.clipping import GradientClipping
@@ -30,6 +31,7 @@ FAMILIES: dict[str, Any] = {
     "activations": Activation,
     "activity_regularizers": ActivityRegularization,
     "augmentation": Augmentation,
+    "auxiliary_tasks": AuxiliaryTask,
     "averaging": Averaging,
     "class_weights": ClassWeights,
     "clipping": GradientClipping,
@@ -48,6 +50,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "constant": {"value": 0.5},
     "piecewise_constant": {"boundaries": [10], "factors": [0.5]},
     "tied_dense": {"tied_to": "hidden1"},
+    "shared": {"of": "hidden1"},
     "conv1d": {"filters": 4},
     "conv2d": {"filters": 4},
     "separable_conv1d": {"filters": 4},

@@ -62,6 +62,36 @@ class Pixels:
         return torch.div(few.permute(0, 3, 1, 2), self._brightest, out=out)
 
 
+class View:
+    """Examples that are made of rows when they are needed, by their numbers.
+
+    Its slices are examples as the network takes them.
+    """
+
+    rows: Tensor | Pixels
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the rows lie."""
+        return self.rows.device
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        raise NotImplementedError
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        """Return some of the examples."""
+        raise NotImplementedError
+
+    def needed(self, examples: Tensor) -> Tensor:
+        """Return the rows that some examples are made of."""
+        raise NotImplementedError
+
+    def made(self, rows: Tensor, examples: Tensor) -> Tensor:
+        """Return some examples, of the rows that `needed` names."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Examples:
     """Rows with their targets.
@@ -70,10 +100,16 @@ class Examples:
         targets: (rows,) class numbers, or (rows, outputs).
     """
 
-    values: Callable[[], Mapping[str, Tensor | Pixels]]
+    values: Callable[[], Mapping[str, Tensor | Pixels | View]]
     """The rows as the learning layers take them: the input itself, or the outputs of
     the frozen layers below, kept or computed anew at each call."""
     targets: Tensor
+    renewed: Callable[[int], Mapping[str, View]] | None = None
+    """What takes their place in an epoch, where each has rows of its own."""
+
+    def at(self, epoch: int) -> Mapping[str, Tensor | Pixels | View]:
+        """Return the values of an epoch."""
+        return self.values() if self.renewed is None else self.renewed(epoch)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -116,6 +152,13 @@ class Prepared:
             return self._held[part]
         return torch.from_numpy(self.preprocessing.apply(self.columns, self.rows[part]))
 
+    def at(self, places: Tensor) -> Tensor:
+        """Return the rows at some places."""
+        if self._held is not None:
+            return taken(self._held, places)
+        rows = self.rows[places.cpu().numpy()]
+        return torch.from_numpy(self.preprocessing.apply(self.columns, rows))
+
     def held(self, device: torch.device) -> Tensor | Pixels:
         """Return all rows on the device; they are read and converted once."""
         if self._held is None and self.preprocessing.only_divides:
@@ -132,6 +175,15 @@ class Prepared:
         return hashlib.sha256(self.rows.tobytes()).hexdigest()
 
 
+def taken(rows: Tensor | Pixels, places: Tensor) -> Tensor:
+    """Return the rows at some places, as the network takes them."""
+    places = places.to(rows.device)
+    if isinstance(rows, Pixels):
+        few = rows.stored.index_select(0, places)
+        return rows.converted(few, rows.empty(len(few)))
+    return rows.index_select(0, places)
+
+
 def order(seed: int, epoch: int, rows: int, device: torch.device) -> Tensor:
     """Return the permutation of the rows that an epoch follows.
 
@@ -145,7 +197,9 @@ def order(seed: int, epoch: int, rows: int, device: torch.device) -> Tensor:
 class Gatherer:
     """Copies the rows of a batch into buffers that are used again and again."""
 
-    def __init__(self, values: Mapping[str, Tensor | Pixels], targets: Tensor) -> None:
+    def __init__(
+        self, values: Mapping[str, Tensor | Pixels | View], targets: Tensor
+    ) -> None:
         self.sources = {**values, TARGETS: targets}
         self.device = targets.device
         self.buffers: dict[str, Tensor] = {}
@@ -159,7 +213,12 @@ class Gatherer:
         targets = found.pop(TARGETS)
         return found, targets
 
-    def _gathered(self, name: str, source: Tensor | Pixels, rows: Tensor) -> Tensor:
+    def _gathered(
+        self, name: str, source: Tensor | Pixels | View, rows: Tensor
+    ) -> Tensor:
+        if isinstance(source, View):
+            few = self._gathered(f"rows of {name}", source.rows, source.needed(rows))
+            return source.made(few, rows)
         if isinstance(source, Pixels):
             few = self._gathered(f"{name} as stored", source.stored, rows)
             return source.converted(few, self._room(name, len(rows), source.empty))

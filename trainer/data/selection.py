@@ -44,6 +44,10 @@ class Labels:
     """Whether a row of the data set has a target."""
     classes: Numbers | None = None
     """For a classification, each row's class number; -1 where it is none of them."""
+    needed: bool = True
+    """Whether a row without a target is of no use. If it is of use, it is trained on:
+    what is held back is drawn as for a job that needs the targets, so the rows that
+    such a job is tested on are not seen by one that prepares it."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def _split(
             taken[purpose] = np.empty(0, np.int64)
     for rows in taken.values():
         pool = np.setdiff1d(pool, rows, assume_unique=True)
+    spare = pool[~labels.known[pool]]
     pool = pool[labels.known[pool]]
     stratify = reference.split.stratify is not False
     classes = labels.classes if stratify else None
@@ -129,6 +134,8 @@ def _split(
             generator = np.random.default_rng([seed, DRAWS[purpose]])
             taken[purpose] = _drawn(pool, count, classes, generator)
             pool = np.setdiff1d(pool, taken[purpose], assume_unique=True)
+    if not labels.needed:
+        pool = np.union1d(pool, spare)
     return Selection(pool, taken["validation"], taken["test"])
 
 
@@ -197,16 +204,16 @@ def _kept(
     selection: Selection,
 ) -> Selection:
     """Drop rows without a target, of no class, or that `where` excludes."""
-    keep = labels.known.copy()
+    keep = labels.known | (not labels.needed)
     for name, condition in reference.where.items():
         keep &= satisfied(condition, name, schema, columns)
-    if labels.classes is not None:
+    if labels.classes is not None and labels.needed:
         keep &= labels.classes >= 0
     part = training_part(schema)
     known = labels.known[part.start : part.stop]
     missing = int(known.size - known.sum())
     warnings = selection.warnings
-    if missing:
+    if missing and labels.needed:
         warnings = (*warnings, f"{missing} rows without a target are left out")
     return Selection(
         selection.train[keep[selection.train]],

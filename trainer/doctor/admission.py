@@ -10,7 +10,7 @@ from trainer.doctor.anatomy import anatomy, settled_after
 from trainer.doctor.course import Situation
 from trainer.doctor.doctor import Doctor
 from trainer.doctor.probes import Probes
-from trainer.spec.losses import ContrastiveDivergence
+from trainer.spec.losses import Contrastive, ContrastiveDivergence
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -84,6 +84,9 @@ def baseline(training: Training, counts: tuple[int, ...]) -> float:
     answers = [_constant(training.material.task, targets, counts)]
     if counts:  # where classes have weights, equal shares may be the better answer
         answers.append(torch.zeros_like(answers[0]))
+    loss_of = training.recipe.loss
+    if isinstance(loss_of, Contrastive):  # the answer is a distance, then
+        answers = [torch.full_like(answers[0], loss_of.margin / 2)]
     losses = []
     for answer in answers:
         loss = training.descent.loss(answer.expand(len(targets), -1), targets)

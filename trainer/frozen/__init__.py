@@ -208,13 +208,13 @@ def settle(values: Mapping[str, Tensor]) -> None:
 
 def layers_sha256(network: Network, cut: Cut) -> str:
     """Return a hash of all that the outputs at the cut depend on but the input."""
-    below = set(cut.below)
+    lenders = [network.lenders[name] for name in cut.below if name in network.lenders]
+    below = {*cut.below, *lenders}
     architecture = [
         layer.model_dump(mode="json", exclude=WITHOUT_EFFECT)
         for layer in network.spec.layers
         if layer.name in below
     ]
-    lenders = [network.lenders[name] for name in cut.below if name in network.lenders]
     tensors = {
         f"{name}.{tensor}": tensor_sha256(value)
         for name in dict.fromkeys([*cut.below, *lenders])

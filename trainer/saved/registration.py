@@ -73,8 +73,10 @@ def description(assembly: Assembly) -> dict[str, Any]:
         "network": spec["network"],
         "input": {
             "columns": [feature.name for feature in resolution.inputs.features],
-            "shape": list(assembly.preprocessing.shape),
+            "shape": list(assembly.network.shape),
+            "examples": 2 if resolution.inputs.pair else 1,
         },
+        "auxiliary_task": spec["dataset"]["auxiliary_task"],
         "layers": [
             {
                 key: parameters[name][key]

@@ -329,6 +329,32 @@ class ContrastiveDivergence(Criterion):
         return lambda outputs, targets: (outputs - targets).square().mean(1)
 
 
+class Contrastive(Criterion):
+    """Draw pairs together or a margin apart, after Hadsell et al. (2006), CVPR.
+
+    D² / 2 for examples that are the same and max(0, m - D)² / 2 for different ones,
+    equation 4, with the distance D between what the network makes of both. The first
+    output is D, as the layer ``distance_threshold`` gives it, the class 1 is "same":
+    it is for ``dataset.auxiliary_task`` ``same_or_different``.
+    """
+
+    kind: Literal["contrastive"] = "contrastive"
+    margin: Rate = 1.0
+    """The distance m beyond which different examples are left alone."""
+    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
+
+    def each(self) -> Function:
+        """Return the loss of outputs (batch, 2) and class numbers (batch,)."""
+        import torch
+
+        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+            distance = outputs[:, 0]
+            short = (self.margin - distance).clamp_min(0)
+            return torch.where(targets == 1, distance, short).square() / 2
+
+        return loss
+
+
 TINY = 1e-12
 """Keeps the gradient of a power finite where its argument is 0."""
 
@@ -339,6 +365,7 @@ Loss = Annotated[
         | SigmoidCrossEntropy
         | SigmoidFocalCrossEntropy
         | Hinge
+        | Contrastive
         | MeanSquaredError
         | MeanAbsoluteError
         | Huber

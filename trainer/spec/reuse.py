@@ -221,6 +221,8 @@ def fed_by_input(rows: Sequence[Row]) -> set[str]:
         if carries.intersection(row.inputs):
             if row.tensors:
                 lowest.add(row.name)
+            elif row.lender is not None:
+                lowest.add(row.lender)
             else:
                 carries.add(row.name)
     return lowest

@@ -48,6 +48,7 @@ class Disturbance:
         for each in recipe.augmentation:
             assert layout is not None
             self._changes.append(each.build(layout))
+        self._pair = layout is not None and layout.pair
         wish = recipe.mixing
         self._mixer = None if isinstance(wish, NoMixing) else Mixer(wish, device)
 
@@ -56,15 +57,20 @@ class Disturbance:
         if not self._changes and self._mixer is None:
             return Batch(values, targets, rows)
         x = values[INPUT]
+        shape = x.shape
+        if self._pair:
+            x = x.flatten(0, 1)
         for change in self._changes:
             x = change(x)
+        if self._pair:
+            x = x.reshape(shape)
         if self._mixer is None:
             return Batch({INPUT: x}, targets, rows)
         x, mixed, shown = self._mixer.mixed(x, targets, rows)
         return Batch({INPUT: x}, mixed, shown)
 
 
-def layout_of(kind: str, preprocessing: Preprocessing) -> Layout:
+def layout_of(kind: str, preprocessing: Preprocessing, *, pair: bool = False) -> Layout:
     """Return what the network is given, as augmentations see it."""
     shape = preprocessing.shape
     encodings = preprocessing.description.encodings
@@ -74,6 +80,7 @@ def layout_of(kind: str, preprocessing: Preprocessing) -> Layout:
         tuple(encoding.width for encoding in encodings),
         tuple(encoding.kind in NUMERIC for encoding in encodings),
         (0.0, 1.0) if preprocessing.only_divides else None,
+        pair,
     )
 
 

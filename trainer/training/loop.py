@@ -66,7 +66,7 @@ def _epoch(training: Training) -> Iterator[Report]:
     epoch = training.epoch
     training.awaken()
     chosen = training.sampler.order(epoch)
-    gatherer = Gatherer(train.values(), train.targets)
+    gatherer = Gatherer(train.at(epoch), train.targets)
     descent, tally = training.descent, training.tally
     for start in range(training.index, training.rows, size):
         rows = chosen[start : min(start + size, training.rows)]

@@ -45,6 +45,8 @@ class Layout:
     """Of a table: whether each column is a number."""
     limits: tuple[float, float] | None = None
     """Smallest and largest value, where there are any."""
+    pair: bool = False
+    """Whether the network is given two of them at a time, each changed by itself."""
 
 
 def layout_kind(kind: str, shape: Shape) -> InputKind:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from trainer.spec.auxiliary import AuxiliaryTask, NoAuxiliaryTask
 from trainer.spec.base import Count, Nullable, Off, Spec
 from trainer.spec.data.encodings import Encoding
 from trainer.spec.data.schema import Scalar
@@ -134,3 +135,7 @@ class DatasetRef(Spec):
     windows: Windows | None = None
     """For a time series: examples are runs of rows, and are divided by time; absent:
     each row is an example."""
+    auxiliary_task: AuxiliaryTask = NoAuxiliaryTask()
+    """A task made from the rows, learned in place of the target so that a later job can
+    reuse the layers; the target then only tells which examples have the same label.
+    Absent: none."""

@@ -1,9 +1,10 @@
 """What a network must answer, read off a data set's schema."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
+from trainer.spec.auxiliary import by_label
 from trainer.spec.data import Condition, DatasetRef
 from trainer.spec.data.schema import Column, Scalar, Schema
 from trainer.spec.errors import Problem, nearest, pointer
@@ -23,13 +24,49 @@ class Answer:
     classes: tuple[Scalar, ...] = ()
     layer: str | None = None
     """Of a reconstruction: the layer whose output is given back; None: the input."""
+    label: tuple[str, ...] = ()
+    """Of an auxiliary task: the columns that stand for the target in a later job."""
+    groups: tuple[Scalar, ...] = ()
+    """Of an auxiliary task: the values of that column, if they are classes."""
+
+    @property
+    def kept_out(self) -> tuple[str, ...]:
+        """Return the columns that the network is not to see."""
+        return self.target or self.label
 
 
 def answer_of(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:
     """Return the task and its target, or what is wrong with the wish."""
-    place = pointer("dataset", "target")
+    if ref.auxiliary_task.made:
+        return _made(schema, ref)
     if ref.task == "reconstruction":
         return Answer("reconstruction", (), 0), []
+    return _of_target(schema, ref)
+
+
+def _made(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:
+    """Return what an auxiliary task asks for."""
+    task = ref.auxiliary_task
+    if ref.task not in {None, "classification"}:
+        detail = f"{task.kind} is a classification, the task cannot be {ref.task}"
+        return None, [Problem(pointer("dataset", "task"), "conflict", detail)]
+    plain = ref.model_copy(update={"task": "classification"})
+    label, problems = _of_target(schema, plain)
+    if label is None and by_label(task):
+        return None, problems
+    classes = task.classes
+    answer = Answer("classification", (), len(classes), classes)
+    if label is not None:
+        return replace(answer, label=label.target, groups=label.classes), []
+    wished = ref.target if ref.target is not None else schema.target or ()
+    names = (wished,) if isinstance(wished, str) else tuple(wished)
+    unknown = [problem for problem in problems if problem.code == "unknown_column"]
+    return (None if unknown else replace(answer, label=names)), unknown
+
+
+def _of_target(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:
+    """Return the task that a target column sets."""
+    place = pointer("dataset", "target")
     names = ref.target if ref.target is not None else schema.target
     if names is None:
         detail = "the data set names no target; say which column to predict"

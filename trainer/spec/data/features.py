@@ -1,7 +1,7 @@
 """What a network is given, read off a data set's schema: columns, encodings, shape."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from trainer.spec.data import DatasetRef, Windows
@@ -63,6 +63,13 @@ class Inputs:
     layout: tuple[InputPart, ...] = ()
     """How a row of the input divides; empty if all of it is numbers."""
     windows: Windows | None = None
+    pair: bool = False
+    """Whether an example is a pair of what is said above, and the shape (2, *shape)."""
+
+    @property
+    def single(self) -> Shape:
+        """Return the shape of one example, also where the network is given pairs."""
+        return self.shape[1:] if self.pair else self.shape
 
     @property
     def table(self) -> bool:
@@ -104,8 +111,15 @@ def inputs_of(
     if problems:
         return None, problems
     if grids:
-        return _grid(schema, features[0], left_out), []
-    return _table(tuple(features), left_out, ref.windows), []
+        found = _grid(schema, features[0], left_out)
+    else:
+        found = _table(tuple(features), left_out, ref.windows)
+    return paired(found) if ref.auxiliary_task.pairs_up else found, []
+
+
+def paired(inputs: Inputs) -> Inputs:
+    """Return inputs of which an example holds two."""
+    return replace(inputs, shape=(2, *inputs.shape), pair=True)
 
 
 def _grid(schema: Schema, feature: Feature, left_out: tuple[str, ...]) -> Inputs:

@@ -42,6 +42,14 @@ from trainer.spec.layers.normalization_layers import (
     LayerNormalization,
     RmsNormalization,
 )
+from trainer.spec.layers.pairs import (
+    AbsoluteDifference,
+    CosineDistance,
+    DistanceThreshold,
+    EuclideanDistance,
+    Select,
+    Shared,
+)
 from trainer.spec.layers.pooling import (
     AveragePool2d,
     GlobalAveragePool2d,
@@ -225,6 +233,12 @@ Layer = Annotated[
     | Average
     | Maximum
     | Concatenate
+    | AbsoluteDifference
+    | EuclideanDistance
+    | CosineDistance
+    | DistanceThreshold
+    | Select
+    | Shared
     | ColumnEmbedding,
     Field(discriminator="kind"),
 ]

@@ -16,6 +16,11 @@ from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.job import JobSpec
 from trainer.spec.losses import Task
 from trainer.spec.network import Row
+from trainer.spec.resolve.auxiliary import (
+    learning_problems,
+    rows_problems,
+    with_verdict,
+)
 from trainer.spec.resolve.boltzmann import machine_problems
 from trainer.spec.resolve.cautions import cautions
 from trainer.spec.resolve.estimate import Estimate, estimate, largest
@@ -61,11 +66,17 @@ class Resolution:
     estimate: Estimate
     warnings: tuple[str, ...]
 
+    label: tuple[str, ...] = ()
+    """Of an auxiliary task: the columns that a later job is to predict."""
+    groups: tuple[Scalar, ...] = ()
+    """Of an auxiliary task: the values of that column, if they are classes."""
+
     @property
     def target(self) -> tuple[str, ...]:
-        """Return the target columns; none for a reconstruction."""
-        target = self.spec.dataset.target
-        if target is None or self.task == "reconstruction":
+        """Return the target columns; none for a reconstruction or an auxiliary task."""
+        dataset = self.spec.dataset
+        target, made = dataset.target, dataset.auxiliary_task.made
+        if target is None or self.task == "reconstruction" or made:
             return ()
         return (target,) if isinstance(target, str) else tuple(target)
 
@@ -150,12 +161,13 @@ def resolve(
     """
     limits = limits or Limits()
     _check_size(spec, limits)
+    spec = with_verdict(spec)
     answer, problems = answer_of(schema, spec.dataset)
     if answer is not None:
         answer = replace(answer, layer=spec.training.reconstruct)
-    inputs, more = inputs_of(schema, spec.dataset, answer.target if answer else ())
+    inputs, more = inputs_of(schema, spec.dataset, answer.kept_out if answer else ())
     dataset, wrong, warnings = resolved_dataset(spec.dataset, schema, answer, inputs)
-    problems += more + wrong
+    problems += more + wrong + rows_problems(spec.dataset, answer, inputs)
     missing = [
         Problem(
             pointer("reuse", number, "from"),
@@ -185,6 +197,7 @@ def resolve(
         *sharing_problems(rows, plan.phases),
         *reconstruction_problems(answer, network, rows, plan.phases),
         *machine_problems(answer, network, rows, plan.phases, given),
+        *learning_problems(dataset, network, plan.phases),
     ]
     if wrong:
         raise InvalidSpec(wrong)
@@ -213,6 +226,8 @@ def resolve(
             for phase in plan.phases
         ),
         warnings=(*warnings, *told, *cautions(network, spec.serving, answer.task)),
+        label=answer.label,
+        groups=answer.groups,
     )
     if resolution.parameters > limits.parameters:
         raise InvalidSpec(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from trainer.spec.auxiliary import SameOrDifferent
 from trainer.spec.data import DatasetRef, Held, PartName, Rows
 from trainer.spec.data.encodings import TEXTS
 from trainer.spec.data.features import Inputs
@@ -26,6 +27,9 @@ PROCESS_BYTES = 270 * 2**20
 
 TEXT_BYTES = 60 * 2**20
 """What reading texts and training a tokenizer takes, with the libraries for it."""
+
+PAIR_BYTES = 24
+"""Bytes of the numbers of both members of a pair, and of its answer."""
 
 ROWS_AT_ONCE = 1024
 """Rows per chunk when a network is evaluated."""
@@ -77,7 +81,7 @@ def estimate(
     prunes = training.pruning.kind != "none"
     copies = 3 + 2 * slots + 2 * keeps_best + 3 * averages + 4 * prunes
     weight = FLOAT * (tensors + learning * copies)
-    size = prod(inputs.shape)
+    size = prod(inputs.single)
     # once as it is mapped from the disk, once as it lies on the device
     mapped: float = 1 if inputs.kind == "image" else FLOAT
     if inputs.windows is not None:
@@ -86,7 +90,8 @@ def estimate(
     data = round(examples * (size * (mapped + held) + 8))
     if any(feature.encoded in TEXTS for feature in inputs.features):
         data += TEXT_BYTES
-    kept = sum(row.activations for row in rows) + size
+    data += made_bytes(schema, dataset, size)
+    kept = sum(row.activations for row in rows) + prod(inputs.shape)
     # a layer's inputs, its sums and what its tail makes of them
     largest = max(
         sum(map(prod, row.input_shape)) + 2 * prod(row.output_shape) for row in rows
@@ -94,9 +99,9 @@ def estimate(
     training_batch = 2 * kept * min(training.batch_size, examples)
     evaluating = 2 * largest * min(ROWS_AT_ONCE, held_back(schema, dataset))
     activation = FLOAT * max(training_batch, evaluating)
-    train = training_rows(schema, dataset)
+    train = dataset.auxiliary_task.examples(training_rows(schema, dataset))
     if training.optimizer.full_batch:  # the rows of a step are gathered: here all
-        data += FLOAT * train * size
+        data += FLOAT * train * prod(inputs.shape)
     steps = -(-train // training.batch_size)
     seconds = steps * SECONDS_PER_STEP
     seconds += 3 * flops(rows) * train / FLOPS_PER_SECOND
@@ -109,6 +114,22 @@ def estimate(
         training_rows=train,
         seconds_per_epoch=round(seconds, 4),
     )
+
+
+def made_bytes(schema: Schema, dataset: DatasetRef, size: int) -> int:
+    """Return the bytes of what an auxiliary task makes, beside the rows themselves.
+
+    Members and answers of pairs, those of two epochs at a time; where views of examples
+    are compared, those of the rows held back are made once.
+    """
+    task = dataset.auxiliary_task
+    if not task.made:
+        return 0
+    held = held_back(schema, dataset)
+    made = 2 * PAIR_BYTES * task.examples(training_rows(schema, dataset))
+    if isinstance(task, SameOrDifferent) and task.same == "example":
+        made += 2 * 2 * FLOAT * held * size
+    return made
 
 
 def largest(estimates: Iterable[Estimate]) -> Estimate:

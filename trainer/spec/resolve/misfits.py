@@ -51,7 +51,7 @@ def doubled(training: Training) -> list[str]:
 def _augmentation(
     training: Training, answer: Answer, inputs: Inputs
 ) -> Iterator[Problem]:
-    kind = layout_kind(inputs.kind, inputs.shape)
+    kind = layout_kind(inputs.kind, inputs.single)
     for number, each in enumerate(training.augmentation):
         place = pointer("training", "augmentation", number, "kind")
         if kind not in each.fits:
@@ -62,7 +62,7 @@ def _augmentation(
             ]
             detail = (
                 f"{each.kind} is for {_listed(sorted(each.fits))} inputs, here they "
-                f"are {inputs.kind} of shape {list(inputs.shape)}"
+                f"are {inputs.kind} of shape {list(inputs.single)}"
             )
             if names:
                 detail += f"; for these there are {_listed(names)}"

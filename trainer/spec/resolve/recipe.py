@@ -68,7 +68,8 @@ def resolved_dataset(
         )
     if answer is None or inputs is None:
         return ref, problems, warnings
-    target = answer.target[0] if len(answer.target) == 1 else answer.target or None
+    names = answer.kept_out
+    target = names[0] if len(names) == 1 else names or None
     return (
         ref.model_copy(
             update={

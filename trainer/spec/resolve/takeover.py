@@ -78,7 +78,7 @@ def matched(
         InvalidSpec: the layers do not fit, or the data set has not what a source needs.
     """
     plain = built(spec.network, answer, own)
-    inputs, taken = _taken_over(spec, schema, plain, sources)
+    inputs, taken = _taken_over(spec, schema, plain, sources, answer)
     found = plain if inputs == own else built(spec.network, answer, inputs)
     matches, problems = match(spec.reuse, sources, found.rows, answer.classes)
     reused = {m.layer for m in matches if m.state == "reused" and m.entry == taken}
@@ -125,7 +125,11 @@ def _check_output(row: Row, units: int, number: int) -> None:
 
 
 def _taken_over(
-    spec: JobSpec, schema: Schema, plain: Built, sources: Sequence[Source]
+    spec: JobSpec,
+    schema: Schema,
+    plain: Built,
+    sources: Sequence[Source],
+    answer: Answer,
 ) -> tuple[Inputs, int | None]:
     """Return the inputs as the source of the lowest layers sees them, and its entry.
 
@@ -144,7 +148,7 @@ def _taken_over(
         if not chosen or not source.columns:
             continue
         kinds = {kind for _, kind in source.columns}
-        if inputs.kind in kinds & GRIDS and inputs.shape == source.input_shape:
+        if inputs.kind in kinds & GRIDS and inputs.single == source.input_shape:
             return inputs, number
         here = {(c.name, c.kind) for c in schema.columns}
         lacking = [
@@ -156,6 +160,9 @@ def _taken_over(
             raise InvalidSpec([_other_inputs(number, source, inputs, lacking)])
         if _windows(inputs) != source.windows:
             raise InvalidSpec([_other_windows(number, source)])
+        seen = {name for name, _ in source.columns}.intersection(answer.kept_out)
+        if seen and inputs.windows is None:
+            raise InvalidSpec([_target_seen(number, source, seen)])
         return theirs, number
     return inputs, None
 
@@ -170,7 +177,8 @@ def _as_seen_by(source: Source, inputs: Inputs) -> Inputs:
     kind = "table" if inputs.windows is None else "sequence"
     if len(source.layout) == 1 and isinstance(source.layout[0], Tokens):
         kind = "tokens"
-    return replace(inputs, kind=kind, shape=source.input_shape, layout=source.layout)
+    shape = (2, *source.input_shape) if inputs.pair else source.input_shape
+    return replace(inputs, kind=kind, shape=shape, layout=source.layout)
 
 
 def _lowest(network: NetworkSpec, plain: Built, theirs: Inputs) -> set[str]:
@@ -197,12 +205,22 @@ def _other_windows(number: int, source: Source) -> Problem:
     return Problem(pointer("reuse", number, "from"), "other_inputs", detail)
 
 
+def _target_seen(number: int, source: Source, seen: set[str]) -> Problem:
+    """Refuse layers that were trained on what is to be predicted here."""
+    names = ", ".join(sorted(seen))
+    detail = (
+        f"the layers of {source.name!r} see {names}, which is the target here: train "
+        f"it anew with dataset.features that leave {names} out"
+    )
+    return Problem(pointer("reuse", number, "from"), "target_as_feature", detail)
+
+
 def _other_inputs(
     number: int, source: Source, inputs: Inputs, lacking: list[str]
 ) -> Problem:
     detail = (
         f"{source.name!r} was trained on inputs of shape {list(source.input_shape)}, "
-        f"here they are {list(inputs.shape)}"
+        f"here they are {list(inputs.single)}"
     )
     if lacking:
         detail += f"; the data set lacks the columns {', '.join(lacking[:20])}"
