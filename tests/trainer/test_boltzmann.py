@@ -23,6 +23,7 @@ from tests.trainer.trainings import (
     weights,
 )
 from trainer.data.dataset import Dataset
+from trainer.saved import checkpoint
 from trainer.training.boltzmann import Machine
 from trainer.training.loop import fit
 
@@ -216,7 +217,7 @@ def test_the_pseudo_likelihood_is_scikit_learns() -> None:
 
 
 @every_rule
-def test_a_stopped_machine_goes_on_bit_for_bit(loss: Any) -> None:
+def test_a_stopped_machine_goes_on_bit_for_bit(loss: Any, tmp_path: Path) -> None:
     what, data = machine(loss=loss), stripes()
     straight = build(what, data).training
     whole = history(trained(straight))
@@ -224,10 +225,11 @@ def test_a_stopped_machine_goes_on_bit_for_bit(loss: Any) -> None:
     for report in fit(stopped, pause_seconds=0):
         if report.step == 7:
             break
-    snapshot = stopped.snapshot()
+    saved = checkpoint.write(tmp_path, stopped.snapshot())
+    torch.manual_seed(999)  # a new process knows nothing of the old one's draws
 
     resumed = build(what, data).training
-    assert resumed.restore(snapshot)
+    assert resumed.restore(checkpoint.read(saved.folder))
     rest = history(trained(resumed))
 
     assert rest == [row for row in whole if row.step > 7]

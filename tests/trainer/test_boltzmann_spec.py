@@ -80,3 +80,14 @@ def test_numbers_of_a_table_are_refused_unless_they_are_brought_between_0_and_1(
 def test_rows_that_turn_out_to_lie_elsewhere_fail_the_job_with_the_reason() -> None:
     with pytest.raises(OutsideRange, match="from -1 to 2"):
         build(machine(), rows_of([[-1.0, 0.5], [2.0, 0.1]] * 10))
+
+
+def test_the_estimate_has_room_for_many_persistent_chains() -> None:
+    def estimated(chains: int) -> int:
+        raw = job(dataset={"id": "digits", "task": "reconstruction"})
+        raw["network"] = machine()["network"]
+        loss = {"kind": "contrastive_divergence", "persistent": True, "chains": chains}
+        raw["training"] = {"loss": loss}
+        return resolved(raw, DIGITS).estimate.bytes
+
+    assert estimated(10_001) - estimated(1) == 10_000 * 784 * 4

@@ -14,6 +14,7 @@ from trainer.spec.data.encodings import TEXTS
 from trainer.spec.data.features import Inputs
 from trainer.spec.data.schema import Schema
 from trainer.spec.data.series import windows_in
+from trainer.spec.losses import ContrastiveDivergence
 from trainer.spec.network import Row
 from trainer.spec.regularization import EarlyStopping
 from trainer.spec.schedules.measured import RangeTest
@@ -91,6 +92,7 @@ def estimate(
     if any(feature.encoded in TEXTS for feature in inputs.features):
         data += TEXT_BYTES
     data += made_bytes(schema, dataset, size)
+    data += _chains(training) * prod(rows[-1].output_shape) * FLOAT
     kept = sum(row.activations for row in rows) + prod(inputs.shape)
     # a layer's inputs, its sums and what its tail makes of them
     largest = max(
@@ -140,6 +142,14 @@ def largest(estimates: Iterable[Estimate]) -> Estimate:
 def flops(rows: Sequence[Row]) -> int:
     """Return the multiplications and additions of one forward pass of one example."""
     return sum(row.flops for row in rows)
+
+
+def _chains(training: Training) -> int:
+    """Return how many persistent chains of visible units are kept."""
+    loss = training.loss
+    if not isinstance(loss, ContrastiveDivergence) or not loss.persistent:
+        return 0
+    return training.batch_size if loss.chains == "batch" else loss.chains
 
 
 def training_rows(schema: Schema, dataset: DatasetRef) -> int:
