@@ -116,16 +116,13 @@ def _ordered(
         row = datasets.get(session, dataset)
         reference = _reference(asked, row)
         _check(reference, Schema.model_validate(row.schema))
-        found = _chosen(session, asked.models)
-        chosen, beyond = (
-            found[: limits.recommend_models],
-            found[limits.recommend_models :],
-        )
+        found = chosen(session, asked.models)
+        most = limits.recommend_models
         order = RecommendationOrder(
             dataset=str(folders.absolute(row.folder)),
             reference=reference,
             name=row.name,
-            candidates=tuple(map(_candidate, chosen)),
+            candidates=tuple(map(_candidate, found[:most])),
             sample=asked.sample,
             score=asked.score,
             seed=asked.seed,
@@ -133,7 +130,7 @@ def _ordered(
             seconds=limits.recommend_seconds,
             threads=min(len(os.sched_getaffinity(0)), MOST_THREADS),
         )
-        return row, order, len(beyond)
+        return row, order, len(found[most:])
 
 
 def _reference(asked: RecommendationRequest, row: Dataset) -> DatasetRef:
@@ -164,7 +161,7 @@ def _check(reference: DatasetRef, schema: Schema) -> None:
         ) from error
 
 
-def _chosen(session: Session, wanted: ModelFilter) -> list[Model]:
+def chosen(session: Session, wanted: ModelFilter) -> list[Model]:
     """Return the models that are asked for, newest first."""
     query = models.filtered(text=wanted.q)
     for tag in wanted.tags:

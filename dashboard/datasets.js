@@ -2,6 +2,7 @@
 
 import { datasetLink, el, facts, number, problem, shape, show, table, time } from "./page.js";
 import { ask } from "./server.js";
+import { sources } from "./sources.js";
 
 export async function enter(page, id, signal) {
   await (id ? one(page, id, signal) : list(page, signal));
@@ -73,6 +74,8 @@ async function one(page, id, signal) {
     findings.length ? el("h2", {}, "What the check found") : null,
     findings.length ? el("ul", {}, findings.map((one) =>
       el("li", {}, one.row !== undefined ? `row ${one.row}: ` : "", one.detail, one.remedy ? `; ${one.remedy}` : ""))) : null,
+    el("h2", {}, "Which model to start from"),
+    sources(dataset.id, columns.filter((one) => !(one.shape ?? []).length).map((one) => one.name), target, signal),
     el("h2", {}, "Columns"),
     table("Columns", ["Name", "Kind", "Shape", ">Missing", ">Distinct", ">Least", ">Most", ">Mean"], columns.map((column) => [
       column.name, column.kind, shape(column.shape), number(column.missing), number(column.distinct),

@@ -14,7 +14,8 @@ from frostline.errors import Unreadable
 from frostline.paths import segment, wanted
 
 UPLOAD = httpx.Timeout(None, connect=CONNECT_SECONDS)
-"""An upload takes as long as it takes; when it is answered, all is ingested."""
+"""An upload takes as long as it takes; when it is answered, all is ingested. So does
+what waits for its turn at the server."""
 
 
 class Datasets:
@@ -69,6 +70,21 @@ class Datasets:
         """Return the first rows as they are stored."""
         path = f"/v1/datasets/{segment(dataset)}/preview"
         found: Mapping[str, Any] = self._connection.json("GET", path)
+        return found
+
+    def recommend_sources(self, dataset: str, **asked: Any) -> Mapping[str, Any]:
+        """Return the catalog's models ranked as sources of layers for a data set.
+
+        `asked` may hold ``target``, ``where``, ``examples_per_class``, ``models``,
+        ``sample``, ``score``, ``limit``, ``seed`` and so on; each source in the answer
+        has a ``spec`` that can be submitted as it is.
+        """
+        found: Mapping[str, Any] = self._connection.json(
+            "POST",
+            f"/v1/datasets/{segment(dataset)}/recommend-sources",
+            json=wanted(**asked),
+            timeout=UPLOAD,
+        )
         return found
 
     def delete(self, dataset: str) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from frostline.answers import Dataset
+from frostline.cli import recommend
 from frostline.cli.output import Json, ago, emit, say, shape, table
 from frostline.client import Client
 from frostline.datasets import is_uri
 
 app = typer.Typer(help="What networks are trained on.", no_args_is_help=True)
+app.command()(recommend.recommend)
 
 Which = Annotated[str, typer.Argument(help="An id, a name, or name@version.")]
 

@@ -121,23 +121,24 @@ def test_a_graph_in_int8_gives_nearly_what_the_layer_gives(folder: Path) -> None
 
 
 class Wave(torch.nn.Module):
-    """An activation that only torch's exporter can write."""
+    """An activation that no rule of ours knows: torch's exporter writes it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what no rule of ours knows."""
-        return torch.special.bessel_j0(x).abs() * 0 + torch.sin(x)
+        """Return the sine."""
+        return x.sin()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # torch's exporter imports torch's compiler
 def test_a_graph_that_torch_wrote_tells_its_layers_too(folder: Path) -> None:
     made = source(folder, DENSE)
-    made.network.layers["hidden1"].activation = torch.nn.Softsign()
+    made.network.layers["hidden1"].activation = Wave()
     rows = made.rows[:9]
 
     route = export(made.network, rows, folder / "model.onnx").route
     values = cuts.features(graph_of(folder), rows.numpy(), LATER)
 
-    assert route in {"torch", "recorded"}
+    assert route == "torch"
     assert values[0] == pytest.approx(expected(made.network, rows, "hidden1"), abs=1e-5)
 
 

@@ -83,4 +83,11 @@ def judged(answers: Array, targets: Array, task: str) -> Judged:
 
 
 def _share(right: Array) -> Judged:
-    return Judged(float(right.mean()), float(right.std()) / sqrt(len(right)))
+    """Return a share and its standard error, which is not 0 where all are right.
+
+    Source: Agresti and Coull (1998), The American Statistician 52: two more that are
+    right, and two that are wrong.
+    """
+    share, rows = float(right.mean()), len(right)
+    likely = (share * rows + 2) / (rows + 4)
+    return Judged(share, sqrt(likely * (1 - likely) / (rows + 4)))

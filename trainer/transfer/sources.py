@@ -152,6 +152,10 @@ def opened(folder: Path, word: str, identity: str) -> SourceLayers:
         if not stat.S_ISREG(status.st_mode) or status.st_size > DESCRIPTION_LIMIT:
             raise NotComparable("broken", f"{DESCRIPTION} is no file of a usual size")
         description = json.loads(path.read_bytes())
+        told = description.get("input") or {}
+        if told.get("examples", 1) > 1:
+            why = "it compares pairs; reuse its layers by their names"
+            raise NotComparable("pairs", why)
         layers = SourceLayers(folder, word, identity, description)
         assert layers.source.order
         assert isinstance(description["network"]["layers"], list)
