@@ -175,6 +175,12 @@ class Network(nn.Module):
         values = self._run(cut.below, {INPUT: x}, cut.boundary)
         return {name: values[name] for name in cut.boundary}
 
+    def run_between(
+        self, names: Sequence[str], values: Mapping[str, Tensor], wanted: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """Run some layers in order; return at least those `wanted` that are known."""
+        return self._run(names, dict(values), wanted)
+
     def run_above(self, cut: Cut, values: Mapping[str, Tensor]) -> Tensor:
         """Return the outputs of a batch from the boundary's values."""
         return self._run(cut.above, dict(values), [self.output])[self.output]

@@ -21,6 +21,7 @@ from trainer.doctor.patient import Patient
 from trainer.errors import FrozenMoved
 from trainer.frozen import Frozen
 from trainer.frozen.cache import FrozenCache
+from trainer.frozen.depths import every_depth
 from trainer.frozen.outputs import FrozenOutputs
 from trainer.process.environment import fingerprint
 from trainer.spec.network import INPUT
@@ -32,6 +33,7 @@ from trainer.training.weighting import class_weights
 if TYPE_CHECKING:
     from trainer.assembly import Assembly
     from trainer.data.examples import Prepared
+    from trainer.network import Cut
     from trainer.preprocessing import Preprocessing
     from trainer.saved.checkpoint import Snapshot
     from trainer.spec.augmentation.augmented import Layout
@@ -264,7 +266,19 @@ def _outputs(
         mode=phase.recipe.frozen_cache,
         cache=cache,
         augmentation=_changing(made.rows) or changes_input(phase.recipe),
+        depths=_depths(made, phase),
     )
+
+
+def _depths(made: Assembly, phase: ResolvedPhase) -> tuple[Cut, ...]:
+    """Return the cuts that the cache is filled for beside the phase's own.
+
+    Later phases have none: layers that have learned are no other job's.
+    """
+    first = phase is made.resolution.phases[0]
+    if phase.recipe.frozen_cache_depths == "own" or not first:
+        return ()
+    return every_depth(made.network, made.loaded.reused)
 
 
 def _changing(rows: Rows) -> str | None:

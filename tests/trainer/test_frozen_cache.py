@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from trainer.frozen import cache as frozen_cache
+from trainer.frozen import entries
 from trainer.frozen.cache import FrozenCache, Key
 
 GIBIBYTE = 2**30
@@ -56,7 +58,7 @@ def fill(cache: FrozenCache, name: str, rows: int = 5) -> None:
     cache.find_or_fill(name, rows, lambda: chunks(outputs(rows=rows)))
 
 
-def entries(cache: FrozenCache) -> set[str]:
+def kept(cache: FrozenCache) -> set[str]:
     return {path.name for path in cache.root.iterdir() if path.name != ".locks"}
 
 
@@ -98,7 +100,7 @@ def test_a_corrupt_entry_is_found_and_computed_anew(
 
     assert not was_there
     assert all(torch.equal(entry.values[n], v) for n, v in outputs().items())
-    assert entries(cache) == {"k"}
+    assert kept(cache) == {"k"}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_corrupt_entry_is_found_and_computed_anew(
         "[]",
         '{"arrays": 3}',
         '{"forward_seconds": 1, "arrays": [{"dtype": "os", "shape": [], "name": "x"}]}',
-        " " * (frozen_cache.META_LIMIT + 1),
+        " " * (entries.META_LIMIT + 1),
     ],
 )
 def test_a_foreign_description_is_thrown_away(cache: FrozenCache, text: str) -> None:
@@ -115,7 +117,7 @@ def test_a_foreign_description_is_thrown_away(cache: FrozenCache, text: str) -> 
     (cache.root / "k" / "meta.json").write_text(text)
 
     assert cache.find("k") is None
-    assert entries(cache) == set()
+    assert kept(cache) == set()
 
 
 def test_the_entries_used_longest_ago_make_room(cache: FrozenCache) -> None:
@@ -128,7 +130,7 @@ def test_the_entries_used_longest_ago_make_room(cache: FrozenCache) -> None:
 
     bounded.make_room()
 
-    assert entries(cache) == {"first", "third"}
+    assert kept(cache) == {"first", "third"}
 
 
 def test_a_new_entry_makes_its_own_room(cache: FrozenCache) -> None:
@@ -137,15 +139,40 @@ def test_a_new_entry_makes_its_own_room(cache: FrozenCache) -> None:
 
     fill(bounded, "new")
 
-    assert entries(cache) == {"new"}
+    assert kept(cache) == {"new"}
 
 
-def test_an_entry_in_use_survives_its_deletion(cache: FrozenCache) -> None:
+def test_an_entry_that_is_mapped_is_not_evicted(cache: FrozenCache) -> None:
     entry, _ = cache.find_or_fill("k", 5, lambda: chunks(outputs()))
+    fill(cache, "other")
 
     FrozenCache(cache.root, limit_bytes=0).make_room()
 
-    assert entries(cache) == set()
+    assert kept(cache) == {"k"}
+    del entry
+    FrozenCache(cache.root, limit_bytes=0).make_room()
+    assert kept(cache) == set()
+
+
+def test_an_entry_that_is_copied_to_memory_may_be_evicted(cache: FrozenCache) -> None:
+    entry, _ = cache.find_or_fill("k", 5, lambda: chunks(outputs()), copied=True)
+    found, was_there = cache.find_or_fill("k", 5, never, copied=True)
+
+    FrozenCache(cache.root, limit_bytes=0).make_room()
+
+    assert was_there
+    assert kept(cache) == set()
+    assert torch.equal(entry.values["hidden2"], outputs()["hidden2"])
+    assert all(torch.equal(found.values[n], v) for n, v in outputs().items())
+
+
+def test_a_mapped_entry_that_somebody_deletes_keeps_its_values(
+    cache: FrozenCache,
+) -> None:
+    entry, _ = cache.find_or_fill("k", 5, lambda: chunks(outputs()))
+
+    shutil.rmtree(cache.root)
+
     assert torch.equal(entry.values["hidden2"], outputs()["hidden2"])
 
 
@@ -162,7 +189,7 @@ def test_what_dead_processes_left_is_swept(
         fcntl.flock(held, fcntl.LOCK_EX)
         cache.make_room()
 
-    assert entries(cache) == {"k", ".busy.1234"}
+    assert kept(cache) == {"k", ".busy.1234"}
     assert {lock.name for lock in (cache.root / ".locks").iterdir()} == {"k", "busy"}
 
 
@@ -188,7 +215,7 @@ def test_a_forward_pass_that_fails_leaves_nothing(cache: FrozenCache) -> None:
     with pytest.raises(MemoryError):
         cache.find_or_fill("k", 5, failing)
 
-    assert entries(cache) == set()
+    assert kept(cache) == set()
     assert cache.find_or_fill("k", 5, lambda: chunks(outputs()))[1] is False
 
 

@@ -21,8 +21,7 @@ from tests.trainer.networks import (
 )
 from trainer.data.examples import order
 from trainer.errors import CacheRefused
-from trainer.frozen import Frozen, chunk_rows, features
-from trainer.frozen import outputs as frozen_outputs
+from trainer.frozen import Frozen, chunk_rows, features, room
 from trainer.frozen.cache import FrozenCache
 from trainer.frozen.outputs import FrozenOutputs, Mode
 from trainer.spec.training import Training
@@ -267,7 +266,7 @@ def test_outputs_too_large_for_memory_stay_on_disk(
     held = Frozen(network(CONVOLUTIONAL), {"conv1"})
     chunk = chunk_rows(held.network, held.cut, CPU)
     expected, _ = features(held.network, held.cut, examples(1100)[0], CPU, chunk)
-    monkeypatch.setattr(frozen_outputs, "_free", lambda _: 0)
+    monkeypatch.setattr(room, "free", lambda _: 0)
 
     assert same(kept(held, cache=cache).of("train"), expected)
     assert same(kept(held, "off", cache).of("train"), expected)
@@ -294,7 +293,7 @@ def test_outputs_too_large_for_disk_are_kept_in_memory(tmp_path: Path) -> None:
 def test_outputs_too_large_for_both_are_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
 ) -> None:
-    monkeypatch.setattr(frozen_outputs, "_free", lambda _: 99)
+    monkeypatch.setattr(room, "free", lambda _: 99)
     held = Frozen(network(DENSE), {"hidden1"})
 
     outputs = kept(held, mode, FrozenCache(tmp_path, 99))
@@ -326,7 +325,7 @@ def test_a_container_s_limit_counts(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
-    assert frozen_outputs._free_in_container(tmp_path) == free
+    assert room.free_in_container(tmp_path) == free
 
 
 class Deleting:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The integers that hold a number of so many bytes."""
+WORD = 8
+"""Bytes that are added at once: torch adds int64 twelve times as fast as int32 into
+int64, and 2000x2000 weights took 9.6 ms at every evaluation."""
 
 
 class Unmoved:
@@ -55,6 +58,9 @@ def _sums(frozen: Frozen) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _sum(tensor: Tensor) -> Tensor:
-    if tensor.is_floating_point() and tensor.element_size() in BITS:
-        tensor = tensor.contiguous().view(BITS[tensor.element_size()])
+    size = tensor.element_size()
+    if tensor.is_floating_point() and size in BITS:
+        flat = tensor.contiguous().view(-1)
+        whole = flat.nbytes % WORD == 0 and flat.data_ptr() % WORD == 0
+        tensor = flat.view(torch.int64 if whole else BITS[size])
     return tensor.sum(dtype=torch.int64)

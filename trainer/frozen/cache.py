@@ -1,19 +1,18 @@
 """Outputs of frozen layers on disk, found again by what they were computed from.
 
-    {root}/<key>/meta.json    what is held: names, shapes, SHA-256, seconds it took
-    {root}/<key>/0.npy, …     one array per layer at the cut, in the order of the rows
+    {root}/<key>/             one entry; `frozen.entries` says what is in it
     {root}/.locks/<key>       held by the process that is computing the entry
 
 An entry appears by one rename and is hashed again whenever it is opened, so a torn,
 altered or half-deleted one is found, thrown away and computed anew; nothing needs to
 reach the disk at once. Deleting any of it at any time is safe: whoever has an entry
 open keeps its pages. The last use is the time of meta.json; the entries used longest
-ago make room for new ones.
+ago make room for new ones, except those that somebody has open.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -22,30 +21,36 @@ import shutil
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
+from trainer.frozen.entries import (
+    META,
+    UNREADABLE,
+    Entry,
+    Writing,
+    locked,
+    opened,
+    unheld,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
-    Chunks = Iterable[tuple[dict[str, Tensor], float]]
-    """Outputs of one run of rows after another, and the seconds each took."""
+    Chunk = tuple[dict[str, Tensor], float]
+    """Outputs of one run of rows, and the seconds it took."""
+    Chunks = Iterable[Chunk]
 
-META = "meta.json"
-META_LIMIT = 2**20
-"""Bytes of meta.json that are read at most."""
 WAIT_SECONDS = 120.0
-"""How long one process waits for another that is computing the same entry."""
+"""How long one process waits for another that computes the same entry and writes
+nothing meanwhile."""
 POLL_SECONDS = 0.05
 ABANDONED_SECONDS = 60.0
 """Age at which something unfinished that nobody holds the lock of is deleted."""
-STORED_AS = {torch.bfloat16: torch.int16}
-"""Types that NumPy lacks, and the type of the same width that stands for them."""
 
 
 @dataclass(frozen=True)
@@ -75,34 +80,6 @@ class Key:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Entry:
-    """The outputs kept under one key, mapped from disk."""
-
-    key: str
-    values: dict[str, Tensor]
-    forward_seconds: float
-    """What the forward pass took when the entry was made."""
-    bytes: int
-
-
-class Corrupt(Exception):
-    """An entry is not what was written; it is thrown away and never reported."""
-
-
-UNREADABLE = (
-    Corrupt,
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-)
-"""What JSON, NumPy and torch raise over a damaged entry."""
-
-
 class FrozenCache:
     """A bounded folder of frozen outputs that any number of processes share."""
 
@@ -110,65 +87,158 @@ class FrozenCache:
         self.root = root
         self.limit_bytes = limit_bytes
 
-    def find(self, key: str) -> Entry | None:
-        """Open the entry if it is there and whole, and note the use."""
+    def find(self, key: str, *, copied: bool = False) -> Entry | None:
+        """Open the entry if it is there and whole, and note the use.
+
+        Raises:
+            Slower: with `copied`, it would take longer than to compute it.
+        """
         folder = self.root / key
         if not folder.exists():
             return None
         try:
-            entry = _opened(key, folder)
+            entry = opened(key, folder, copied=copied)
             os.utime(folder / META)
+        except BlockingIOError:  # it is being evicted
+            return None
         except UNREADABLE:
             self._discard(folder)
             return None
         return entry
 
     def find_or_fill(
-        self, key: str, rows: int, compute: Callable[[], Chunks]
+        self,
+        key: str,
+        rows: int,
+        compute: Callable[[], Chunks],
+        *,
+        copied: bool = False,
     ) -> tuple[Entry, bool]:
-        """Return the entry and whether it was there already.
+        """Return the entry, with `copied` in memory, and whether it was there already.
 
-        One process computes; others that want the same entry wait for it, and compute
-        for themselves if it takes longer than `WAIT_SECONDS`.
+        One process computes; others that want the same entry wait for as long as it
+        gets on, and compute for themselves if it stands still for `WAIT_SECONDS`.
 
         Raises:
             OSError: the entry cannot be written.
+            Slower: with `copied`, to read the entry takes longer than to compute it.
         """
-        if (entry := self.find(key)) is not None:
+        if (entry := self.find(key, copied=copied)) is not None:
             return entry, True
         with self._lock(key):
-            if (entry := self.find(key)) is not None:
+            if (entry := self.find(key, copied=copied)) is not None:
                 return entry, True
-            entry = self._fill(key, rows, compute())
+            entry = self._fill(key, rows, compute, copied=copied)
         with suppress(OSError):  # the folder was deleted meanwhile
-            self.make_room(keep=key)
+            self.make_room(keep=(key,))
         return entry, False
 
-    def make_room(self, keep: str | None = None) -> None:
-        """Delete the entries used longest ago until the rest fits the bound."""
+    def fill_missing(
+        self,
+        keys: Sequence[str],
+        rows: int,
+        compute: Callable[[Sequence[int]], Iterable[Sequence[Chunk]]],
+    ) -> list[str]:
+        """Fill in one pass those entries that nobody has filled or is filling.
+
+        `compute` is given the positions of their keys, and yields for each run of rows
+        one chunk per position. Return the keys that were filled.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        with ExitStack() as stack:
+            mine = [
+                number
+                for number, key in enumerate(keys)
+                if not (self.root / key).exists()
+                and stack.enter_context(self._lock(key, waits=False))
+                and not (self.root / key).exists()
+            ]
+            if not mine:
+                return []
+            writings = [
+                stack.enter_context(self._writing(keys[number], rows))
+                for number in mine
+            ]
+            for several in compute(mine):
+                for writing, chunk in zip(writings, several, strict=True):
+                    writing.add(*chunk)
+            for number, writing in zip(mine, writings, strict=True):
+                writing.finish()
+                with suppress(OSError):  # somebody else was first
+                    writing.folder.rename(self.root / keys[number])
+        with suppress(OSError):  # the folder was deleted meanwhile
+            self.make_room(keep=keys)
+        return [keys[number] for number in mine]
+
+    def make_room(self, keep: Sequence[str] = (), limit: int | None = None) -> None:
+        """Delete the entries used longest ago until the rest fits the bound.
+
+        An entry that somebody has open is not deleted.
+        """
         self._sweep_unfinished()
+        limit = self.limit_bytes if limit is None else limit
         total = 0
         for _, size, folder in sorted(_entries(self.root), reverse=True):
             total += size
-            if total > self.limit_bytes and folder.name != keep:
+            if total > limit and folder.name not in keep and unheld(folder):
                 total -= size
                 self._discard(folder)
 
-    def scratch(self, rows: int, chunks: Chunks) -> Entry:
+    def scratch(self, rows: int, compute: Callable[[], Chunks]) -> Entry:
         """Keep outputs on disk, under no key, for as long as they are in use."""
-        with self._written("scratch", rows, chunks) as (_, entry):
-            return entry
+        return self._fill("scratch", rows, compute, named=False)
 
-    def _fill(self, key: str, rows: int, chunks: Chunks) -> Entry:
-        with self._written(key, rows, chunks) as (folder, entry):
-            with suppress(OSError):  # somebody else was first; theirs is as good
-                folder.rename(self.root / key)
+    def free(self) -> int:
+        """Return the bytes that may be written: what is free, and what can be freed."""
+        folder = self.root
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        if self.root.is_dir():
+            free += sum(size for _, size, _ in _entries(self.root))
+        return min(free, self.limit_bytes)
+
+    def _fill(
+        self,
+        key: str,
+        rows: int,
+        compute: Callable[[], Chunks],
+        *,
+        copied: bool = False,
+        named: bool = True,
+    ) -> Entry:
+        """Compute and write an entry; where the disk is full, once more without others.
+
+        Raises: OSError, Slower.
+        """
+        try:
+            return self._filled(key, rows, compute(), copied=copied, named=named)
+        except OSError as problem:
+            if problem.errno != errno.ENOSPC:
+                raise
+            self.make_room(limit=0)
+        return self._filled(key, rows, compute(), copied=copied, named=named)
+
+    def _filled(
+        self, key: str, rows: int, chunks: Chunks, *, copied: bool, named: bool
+    ) -> Entry:
+        with self._writing(key, rows, gathers=copied) as writing:
+            for values, seconds in chunks:
+                writing.add(values, seconds)
+                if copied:
+                    writing.judge()
+            entry = writing.entry(key, writing.finish())
+            if named:
+                with suppress(OSError):  # somebody else was first; theirs is as good
+                    writing.folder.rename(self.root / key)
             return entry
 
     @contextmanager
-    def _written(
-        self, key: str, rows: int, chunks: Chunks
-    ) -> Iterator[tuple[Path, Entry]]:
+    def _writing(
+        self, key: str, rows: int, *, gathers: bool = False
+    ) -> Iterator[Writing]:
         """Write an entry where nobody looks; it is gone afterwards unless renamed.
 
         Its values stay good wherever the files go: their pages are mapped.
@@ -176,25 +246,33 @@ class FrozenCache:
         folder = self.root / f".{key}.{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         try:
-            meta = _write(folder, rows, chunks)
-            (folder / META).write_text(json.dumps(meta), encoding="utf-8")
-            yield folder, _mapped(key, folder, meta)
+            with Writing(folder, rows, gathers=gathers) as writing:
+                yield writing
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
+    def _lock(self, key: str, *, waits: bool = True) -> Iterator[bool]:
         """Hold the key's lock, or go on without it after waiting for too long.
 
         The kernel drops the lock of a process that dies.
         """
         locks = self.root / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + WAIT_SECONDS
+        started = time.time()
         with (locks / key).open("w") as file:
-            while not _locked(file.fileno()) and time.monotonic() < deadline:
+            while not (mine := locked(file.fileno())):
+                if not waits or self._idle(key, started) > WAIT_SECONDS:
+                    break
                 time.sleep(POLL_SECONDS)
-            yield
+            yield mine
+
+    def _idle(self, key: str, last: float) -> float:
+        """Return the seconds since `last`, or since an entry was last written to."""
+        for path in self.root.glob(f".{key}.*/*"):
+            with suppress(OSError):  # it has its name by now
+                last = max(last, path.stat().st_mtime)
+        return time.time() - last
 
     def _sweep_unfinished(self) -> None:
         """Delete what dead processes left: unfinished folders, locks of nothing."""
@@ -213,7 +291,7 @@ class FrozenCache:
             if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
                 return False
             with (self.root / ".locks" / key).open("a") as file:
-                return _locked(file.fileno())
+                return locked(file.fileno())
         except OSError:  # it went meanwhile
             return False
 
@@ -225,67 +303,6 @@ class FrozenCache:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _write(folder: Path, rows: int, chunks: Chunks) -> dict[str, Any]:
-    """Write one array per layer, chunk by chunk; return the entry's description."""
-    arrays: dict[str, dict[str, Any]] = {}
-    digests: list[Any] = []
-    forward_seconds = 0.0
-    with ExitStack() as stack:
-        files: list[BinaryIO] = []
-        for values, seconds in chunks:
-            forward_seconds += seconds
-            for number, (name, value) in enumerate(values.items()):
-                array = _array(value)
-                if name not in arrays:
-                    file = stack.enter_context((folder / f"{number}.npy").open("wb"))
-                    shape = (rows, *array.shape[1:])
-                    _write_header(file, array.dtype, shape)
-                    arrays[name] = {"dtype": _dtype(value), "shape": list(shape)}
-                    files.append(file)
-                    digests.append(hashlib.sha256(usedforsecurity=False))
-                files[number].write(array.data)
-                digests[number].update(array.data)
-    return {
-        "forward_seconds": forward_seconds,
-        "arrays": [
-            {"name": name, **facts, "sha256": digest.hexdigest()}
-            for (name, facts), digest in zip(arrays.items(), digests, strict=True)
-        ],
-    }
-
-
-def _opened(key: str, folder: Path) -> Entry:
-    """Map an entry and check all of it against its description."""
-    path = folder / META
-    if path.stat().st_size > META_LIMIT:
-        raise Corrupt
-    meta = json.loads(path.read_text(encoding="utf-8"))
-    entry = _mapped(key, folder, meta)
-    for facts in meta["arrays"]:
-        array = _array(entry.values[facts["name"]])
-        digest = hashlib.sha256(array.data, usedforsecurity=False)
-        if digest.hexdigest() != facts["sha256"]:
-            raise Corrupt
-    return entry
-
-
-def _mapped(key: str, folder: Path, meta: dict[str, Any]) -> Entry:
-    values: dict[str, Tensor] = {}
-    for number, facts in enumerate(meta["arrays"]):
-        # Copy on write: torch has no tensors that cannot be written to.
-        array = np.load(folder / f"{number}.npy", mmap_mode="c", allow_pickle=False)
-        value = torch.from_numpy(array).view(getattr(torch, facts["dtype"]))
-        if list(value.shape) != facts["shape"]:
-            raise Corrupt
-        values[facts["name"]] = value
-    return Entry(
-        key,
-        values,
-        float(meta["forward_seconds"]),
-        sum(value.nbytes for value in values.values()),
-    )
-
-
 def _entries(root: Path) -> Iterator[tuple[int, int, Path]]:
     """Yield (time of last use, bytes, folder) of each entry."""
     for folder in root.iterdir():
@@ -294,29 +311,3 @@ def _entries(root: Path) -> Iterator[tuple[int, int, Path]]:
         with suppress(OSError):  # deleted meanwhile
             used_at = (folder / META).stat().st_mtime_ns
             yield used_at, sum(f.stat().st_size for f in folder.iterdir()), folder
-
-
-def _locked(descriptor: int) -> bool:
-    """Take the lock if it is free."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _array(value: Tensor) -> np.ndarray:
-    """Return the tensor's memory, on the host, as an array that NumPy can name."""
-    value = value.detach().cpu().contiguous()
-    return value.view(STORED_AS.get(value.dtype, value.dtype)).numpy()
-
-
-def _write_header(file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    descr = np.lib.format.dtype_to_descr(dtype)
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": descr, "fortran_order": False, "shape": shape}
-    )
-
-
-def _dtype(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import psutil
 import torch
 
 from trainer.errors import CacheRefused
@@ -23,29 +22,27 @@ from trainer.frozen import (
     features,
     layers_sha256,
     numeric_route,
+    room,
     settle,
 )
 from trainer.frozen.cache import FrozenCache, Key
+from trainer.frozen.depths import chunks_at, in_passes
+from trainer.frozen.entries import Slower
+from trainer.frozen.savings import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from trainer.frozen import Frozen, Rows
+    from trainer.frozen.entries import Entry
     from trainer.network import Cut
 
 Mode = Literal["auto", "off", "required"]
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that kept outputs may take; beyond it they stay on disk."""
-
-CGROUP = Path("/sys/fs/cgroup")
-CGROUP_FILES = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)
-"""Where Linux says what a container may use and does use."""
 
 
 @dataclass
@@ -57,6 +54,10 @@ class Part:
     """Hash of which rows these are, in which order."""
     values: dict[str, Tensor] | None = None
     """The outputs, once they are kept."""
+    entry: Entry | None = None
+    """What they lie in on disk, if they do: it must not be evicted."""
+    slower: Slower | None = None
+    """Why they were computed although they lay, or might have lain, on disk."""
     hit: bool | None = None
     """Whether another job had computed them; None while nobody asked."""
     key: str | None = None
@@ -111,11 +112,13 @@ class FrozenOutputs:
         mode: Mode = "auto",
         cache: FrozenCache | None = None,
         augmentation: str | None = None,
+        depths: Sequence[Cut] = (),
     ) -> None:
         """Decide what is kept; `parts` maps a purpose to its rows and their hash.
 
         `dataset` and `preprocessing` are content hashes. Without a `cache` outputs are
-        kept in memory only.
+        kept in memory only. `depths` are cuts of the same network, as it is now, that
+        other jobs will train from: the pass that fills the cache fills it for them too.
         """
         self.frozen, self.device, self.cache = frozen, device, cache
         self.mode: Mode = mode
@@ -130,7 +133,10 @@ class FrozenOutputs:
         if mode == "required" and not self.keeps:
             raise CacheRefused(str(self.reason))
         self._of_job = (dataset, preprocessing)
-        self._layers: str | None = None
+        self._layers: dict[Cut, str] = {}
+        self._depths = list(depths)
+        self._filled: list[str] = []
+        """Keys of the entries that this job has filled in one pass."""
 
     @property
     def cut(self) -> Cut:
@@ -179,13 +185,15 @@ class FrozenOutputs:
         """
         used = [part for part in self.parts.values() if part.uses]
         train = self.parts.get("train")
+        own = {part.key for part in self.parts.values()}
         forward = sum(part.forward_seconds * part.uses for part in used)
         fill = sum(part.fill_seconds for part in used)
         read = sum(part.read_seconds for part in used)
-        return {
+        told: dict[str, object] = {
             "mode": self.mode,
             "result": self._result(used),
             "key": train.key if train else None,
+            "place": self._place(used),
             "bytes": sum(part.bytes for part in used),
             "frozen_forward_seconds": sum(part.forward_seconds for part in used),
             "fill_seconds": fill,
@@ -193,8 +201,23 @@ class FrozenOutputs:
             "epochs": train.uses if train else 0,
             "seconds_without": forward,
             "seconds_saved": forward - fill - read if self.keeps else 0.0,
-            "reason": self.reason,
+            "filled_for_others": len(set(self._filled) - own),
+            "reason": self._told(used),
         }
+        return {**told, "summary": summary(told)}
+
+    def _told(self, used: list[Part]) -> str | None:
+        """Return why it is not as one would expect, if it is not."""
+        slower = [part.slower for part in used if part.slower is not None]
+        return self.reason or (str(slower[0]) if slower else None)
+
+    def _place(self, used: list[Part]) -> str | None:
+        """Say where the kept outputs lie."""
+        if not any(part.values for part in used):
+            return None
+        if any(part.entry for part in used):
+            return "disk"
+        return "memory" if self.device.type == "cpu" else "device"
 
     def _result(self, used: list[Part]) -> str | None:
         if self.mode == "off" or not self.frozen:
@@ -204,15 +227,17 @@ class FrozenOutputs:
         first = self.parts.get("train", used[0] if used else None)
         if first is None or first.hit is None:
             return None  # nobody has asked for them yet
+        if first.slower is not None:
+            return "recomputed"
         return "hit" if first.hit else "miss"
 
     def _choose_place(self) -> None:
         """Do without outputs that fit neither the disk's bound nor the free memory."""
-        needed = sum(self._size(part) for part in self.parts.values())
-        on_disk = self.cache is not None and needed <= self.cache.limit_bytes
+        needed = sum(self._size(part, self.frozen.cut) for part in self.parts.values())
+        on_disk = self.cache is not None and needed <= self.cache.free()
         if not on_disk:
             self.cache = None
-        if on_disk or needed <= _free(self.device) * MEMORY_SHARE:
+        if on_disk or needed <= room.free(self.device) * MEMORY_SHARE:
             return
         self.applies = False
         self.reason = (
@@ -220,23 +245,27 @@ class FrozenOutputs:
             "the cache may hold and more than half of the free memory"
         )
 
-    def _size(self, part: Part) -> int:
+    def _size(self, part: Part, cut: Cut) -> int:
         network = self.frozen.network
         shapes = {row.name: row.output_shape for row in network.rows}
         per_row = sum(
-            torch.Size(shapes.get(name, network.shape)).numel()
-            for name in self.frozen.cut.boundary
+            torch.Size(shapes.get(name, network.shape)).numel() for name in cut.boundary
         )
         return per_row * FLOAT_BYTES * len(part.rows)
 
+    def _fits(self, part: Part) -> bool:
+        """Tell whether a part's outputs may be held where the device computes."""
+        free = room.free(self.device) * MEMORY_SHARE
+        return self._size(part, self.frozen.cut) <= free
+
     def _computed(self, part: Part) -> dict[str, Tensor]:
         frozen = self.frozen
-        if self.cache is None or self._size(part) <= _free(self.device) * MEMORY_SHARE:
+        if self.cache is None or self._fits(part):
             values, seconds = features(
                 frozen.network, frozen.cut, part.rows, self.device, self.chunk
             )
         else:
-            entry = self.cache.scratch(len(part.rows), self._chunks(part))
+            entry = self.cache.scratch(len(part.rows), lambda: self._chunks(part))
             values, seconds = entry.values, entry.forward_seconds
         part.passes.append(seconds)
         part.bytes = sum(value.nbytes for value in values.values())
@@ -247,73 +276,96 @@ class FrozenOutputs:
         return chunks(frozen.network, frozen.cut, part.rows, self.device, self.chunk)
 
     def _kept(self, part: Part) -> dict[str, Tensor]:
-        part.key = self._key(part)
+        part.key = self._key(part, self.frozen.cut, self.chunk)
         started = time.perf_counter()
         if self.cache is not None:
             try:
                 return self._shared(self.cache, part, part.key)
+            except Slower as slower:
+                part.slower = slower
             except OSError as problem:  # a full disk costs the job nothing but time
                 self.cache = None
                 self.reason = f"kept in memory only: {problem.strerror or problem}"
         values = self._computed(part)
         part.hit = False
-        part.fill_seconds = time.perf_counter() - started
+        part.fill_seconds += time.perf_counter() - started
         return values
 
     def _shared(self, cache: FrozenCache, part: Part, key: str) -> dict[str, Tensor]:
+        self._fill_depths(cache)
         started = time.perf_counter()
-        entry, part.hit = cache.find_or_fill(
-            key, len(part.rows), lambda: self._chunks(part)
+        entry, found = cache.find_or_fill(
+            key, len(part.rows), lambda: self._chunks(part), copied=self._fits(part)
         )
+        part.hit = found and key not in self._filled
         part.passes, part.bytes = [entry.forward_seconds], entry.bytes
-        opened = time.perf_counter()
         values = entry.values
-        if entry.bytes <= _free(self.device) * MEMORY_SHARE:
-            values = {
-                name: value.to(self.device, copy=True) for name, value in values.items()
-            }
-            settle(values)
-        part.read_seconds = time.perf_counter() - opened
-        if part.hit:
-            part.read_seconds += opened - started
+        if entry.mapped:
+            part.entry = entry
         else:
-            part.fill_seconds = opened - started
+            values = {name: value.to(self.device) for name, value in values.items()}
+            settle(values)
+        took = time.perf_counter() - started
+        if found:
+            part.read_seconds += took
+        else:
+            part.fill_seconds += took
         return values
 
-    def _key(self, part: Part) -> str:
-        frozen = self.frozen
-        if self._layers is None:
-            self._layers = layers_sha256(frozen.network, frozen.cut)
+    def _fill_depths(self, cache: FrozenCache) -> None:
+        """Fill the entries of all depths and parts, before a layer has learned.
+
+        Raises: OSError.
+        """
+        frozen, cuts = self.frozen, self._affordable(cache)
+        self._depths = []
+        passes = in_passes(frozen.network, cuts, self.device)
+        for part in self.parts.values():
+            started = time.perf_counter()
+            for chunk, some in passes.items():
+                self._filled += cache.fill_missing(
+                    [self._key(part, cut, chunk) for cut in some],
+                    len(part.rows),
+                    partial(self._chunks_at, part, chunk, some),
+                )
+            if passes:
+                part.fill_seconds += time.perf_counter() - started
+
+    def _chunks_at(
+        self, part: Part, chunk: int, cuts: Sequence[Cut], mine: Sequence[int]
+    ) -> Iterator[Sequence[tuple[dict[str, Tensor], float]]]:
+        chosen = [cuts[number] for number in mine]
+        network, device = self.frozen.network, self.device
+        return chunks_at(network, chosen, part.rows, device, chunk)
+
+    def _affordable(self, cache: FrozenCache) -> list[Cut]:
+        """Return this job's cut and those others that the disk has room for.
+
+        The deepest come first: they save most. In the result the lowest do.
+        """
+        if not self._depths:
+            return []
+        chosen, left = {self.frozen.cut}, cache.free()
+        left -= sum(self._size(part, self.frozen.cut) for part in self.parts.values())
+        for cut in reversed(self._depths):
+            size = sum(self._size(part, cut) for part in self.parts.values())
+            if cut not in chosen and size <= left:
+                chosen.add(cut)
+                left -= size
+        return sorted(chosen, key=lambda cut: len(cut.below))
+
+    def _key(self, part: Part, cut: Cut, chunk: int) -> str:
+        network = self.frozen.network
+        if cut not in self._layers:
+            self._layers[cut] = layers_sha256(network, cut)
         dataset, preprocessing = self._of_job
         return Key(
             dataset=dataset,
             rows=part.row_set,
             preprocessing=preprocessing,
-            layers=self._layers,
-            boundary=frozen.cut.boundary,
-            dtype=str(next(frozen.network.parameters()).dtype),
-            chunk=self.chunk,
+            layers=self._layers[cut],
+            boundary=cut.boundary,
+            dtype=str(next(network.parameters()).dtype),
+            chunk=chunk,
             route=numeric_route(self.device),
         ).digest
-
-
-def _free(device: torch.device) -> int:
-    """Return the bytes that are free where the device computes."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return min([psutil.virtual_memory().available, *_free_in_container(CGROUP)])
-
-
-def _free_in_container(root: Path) -> list[int]:
-    """Return what the container's limit leaves, for either version of cgroups.
-
-    Cached files count as used there, so this errs on the side of the disk.
-    """
-    found = []
-    for limit, used in CGROUP_FILES:
-        try:
-            most, now = (root / limit).read_text(), (root / used).read_text()
-            found.append(max(0, int(most) - int(now)))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return found

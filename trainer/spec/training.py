@@ -78,6 +78,10 @@ class Training(Spec):
     """Fixes the split, the initial weights, the order of rows and dropout."""
     frozen_cache: Literal["auto", "off", "required"] = "auto"
     """Whether outputs of frozen layers are computed once and kept."""
+    frozen_cache_depths: Literal["own", "every"] = "own"
+    """Which outputs the pass that fills the cache keeps: those that this job trains
+    on, or those at every depth of the reused layers, which jobs that freeze more or
+    fewer of them find ready. No result depends on it."""
     frozen_normalization: Literal["eval", "train"] = "eval"
     """Whether batch normalisation in frozen layers uses its stored statistics."""
     doctor: DoctorWish = Doctor()
