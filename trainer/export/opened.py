@@ -93,9 +93,18 @@ class Opened:
         return RealRows(columns, few, found) if len(few) else None
 
     @property
+    def compares_pairs(self) -> bool:
+        """Return whether the network is given two examples at a time."""
+        told: int = self.description["input"].get("examples", 1)
+        return told > 1
+
+    @property
     def batches(self) -> list[Tensor]:
         """Return batches of input to compare a network on: real rows, drawn ones."""
         found = [drawn_rows(self.network), drawn_rows(self.network)[:1]]
         if self.real is not None:
-            found.insert(0, torch.from_numpy(self.real.input))
+            rows = torch.from_numpy(self.real.input)
+            if self.compares_pairs:  # each row with the one after it
+                rows = torch.stack([rows, rows.roll(-1, 0)], dim=1)
+            found.insert(0, rows)
         return found

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trainer.export import archive, pipeline, script
+from trainer.export import archive, keras_model, pipeline, script
 from trainer.export.opened import Opened
 from trainer.saved.model_folder import sync
 from trainer.spec.exports import FILES
@@ -33,6 +33,7 @@ class Written:
 
 WRITERS: dict[ExportFormat, Callable[[Opened, Path], Compared]] = {
     "torch_export": archive.write,
+    "keras": keras_model.write,
     "pytorch_script": script.write,
     "onnx_pipeline": pipeline.write,
 }

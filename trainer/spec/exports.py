@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 
 from trainer.spec.base import Spec
 
-ExportFormat = Literal["torch_export", "pytorch_script", "onnx_pipeline"]
+ExportFormat = Literal["torch_export", "keras", "pytorch_script", "onnx_pipeline"]
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 FILES: dict[ExportFormat, str] = {
     "torch_export": "network.pt2",
+    "keras": "model.keras",
     "pytorch_script": "network.py",
     "onnx_pipeline": "pipeline.onnx",
 }
@@ -25,10 +26,12 @@ TOKENIZED = frozenset({"token_numbers", "token_counts"})
 """What texts become; the tokenizers are no operators of ONNX."""
 
 NO_KERAS_TWIN: dict[str, str] = {
+    "absolute_difference": "Keras has no layer that gives how far two inputs differ",
     "columns": "Keras has no layer that takes runs of numbers out of a row",
     "column_embedding": "Keras has no layer that looks names up in a row of numbers",
-    "instance_normalization": "Keras 3 has no instance normalisation",
     "positional_encoding": "Keras 3 itself has no positional encoding",
+    "select": "Keras has no layer that takes one of two examples",
+    "shared": "a layer that is used twice is written once, and Keras would need both",
     "tied_dense": "Keras has no layer with the weights of another",
     "transformer_block": "Keras 3 itself has no transformer block",
 }

@@ -61,6 +61,9 @@ def write(opened: Opened, path: Path) -> Compared:
         CannotExport: ONNX has no operators for something in the preprocessing.
         ExportWrong: the graph answers something else.
     """
+    if opened.compares_pairs:
+        why = "its inputs are the columns of one example; take model.onnx"
+        raise CannotExport(FORM, "a model that compares pairs", why)
     network = _network(opened)
     scribe = Scribe()
     inputs = _preprocessed(opened, scribe)
@@ -98,11 +101,11 @@ def _preprocessed(opened: Opened, scribe: Scribe) -> list[Given]:
     if not described.encodings:
         return [_grid(opened, scribe)]
     columns = {column.name: column for column in described.columns}
-    for name in columns:
+    for name, column in columns.items():
         if not name or name.startswith(PREFIX):
             why = f"its name is empty or begins with {PREFIX!r}"
             raise CannotExport(FORM, f"the column {name!r}", why)
-        if NO_TEXT in columns[name].categories:
+        if NO_TEXT in column.categories:
             why = "the empty text is one of its categories, and says what is missing"
             raise CannotExport(FORM, f"the column {name!r}", why)
     windows = described.windows
