@@ -108,8 +108,9 @@ class Writing:
     def __init__(self, folder: Path, rows: int, *, gathers: bool = False) -> None:
         self.folder, self.rows, self.gathers = folder, rows, gathers
         self.forward_seconds = 0.0
-        self.hash_seconds = 0.0
-        """What hashing took so far, the least that any later reading will take."""
+        self.reading_seconds = 0.0
+        """What hashing and copying took so far: about what a later reading will, from
+        files that the system still has in memory."""
         self.bytes = 0
         self.values: dict[str, Tensor] = {}
         self._start = 0
@@ -134,12 +135,12 @@ class Writing:
             if name not in self._arrays:
                 self._begin(number, name, value, array)
             self._files[number].write(array.data)
+            self.bytes += array.nbytes
             started = time.perf_counter()
             self._digests[number].update(array.data)
-            self.hash_seconds += time.perf_counter() - started
-            self.bytes += array.nbytes
             if self.gathers:
                 self._gather(name, value)
+            self.reading_seconds += time.perf_counter() - started
         self._start += len(next(iter(values.values())))
 
     def judge(self) -> None:
@@ -147,9 +148,10 @@ class Writing:
 
         Raises: Slower.
         """
-        if self.bytes >= JUDGED and self.hash_seconds > self.forward_seconds:
+        reading, computing = self.reading_seconds, self.forward_seconds
+        if self.bytes >= JUDGED and reading > computing:
             share = self._start / self.rows
-            raise Slower(self.hash_seconds / share, self.forward_seconds / share)
+            raise Slower(reading / share, computing / share)
 
     def finish(self) -> dict[str, Any]:
         """Write the description; return it."""
