@@ -4,6 +4,7 @@ The most recently used stay; each computes with one thread, so that predictions 
 the machine's cores to the trainers.
 """
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from trainer.preprocessing import Preprocessing
 
 GRAPH = "model.onnx"
+DESCRIPTION = "model.json"
 SAMPLED_GRAPH = "model.sampled.onnx"
 """The graph in which dropout goes on, of models that have dropout."""
 ROWS_AT_ONCE = 512
@@ -33,6 +35,8 @@ class Loaded:
     preprocessing: Preprocessing
     graph: Any
     folder: Path
+    examples: int = 1
+    """How many examples the network is given at once: two where it compares pairs."""
 
     @cached_property
     def sampled(self) -> Any | None:
@@ -50,12 +54,19 @@ class Loaded:
         Shapes:
             returns (rows, units).
         """
-        given = self.preprocessing.apply(rows)
+        given = self.given(rows)
         parts = [
             self.graph.run(None, {"input": given[start : start + ROWS_AT_ONCE]})[0]
             for start in range(0, len(given), ROWS_AT_ONCE)
         ]
         return np.concatenate(parts).reshape(len(given), -1)
+
+    def given(self, rows: Sequence[object]) -> Floats:
+        """Return the network's input for examples: (rows, *shape), in pairs if so."""
+        given = self.preprocessing.apply(rows)
+        if self.examples == 1:
+            return given
+        return given.reshape(-1, self.examples, *given.shape[1:])
 
 
 class Inference:
@@ -102,7 +113,9 @@ class Inference:
 
 def _load(folder: Path) -> Loaded:
     graph = _session(folder / GRAPH)
-    return Loaded(Preprocessing.load(folder), graph, folder)
+    told = json.loads((folder / DESCRIPTION).read_bytes()).get("input") or {}
+    examples = told.get("examples", 1)
+    return Loaded(Preprocessing.load(folder), graph, folder, examples)
 
 
 def _session(path: Path) -> Any:

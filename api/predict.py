@@ -16,6 +16,7 @@ from api.draws import FEWEST, MOST, Drawn, Numbers, check_size, drawn, no_draws
 from api.errors import InvalidInput, Unavailable
 from api.inference import GRAPH, Floats, Inference, Loaded, sigmoid, softmax
 from api.models import Reference
+from api.pairs import members, told_by_pair
 from api.pictures import without_text
 from api.problems import Fault, problems
 from catalog import folders, models
@@ -33,7 +34,10 @@ LIKELY = 0.5
 
 
 class Asked(BaseModel):
-    """Rows to predict, in the form of the data set that the model was trained on."""
+    """Rows to predict, in the form of the data set that the model was trained on.
+
+    For a model that compares pairs, each row is a list of two such rows.
+    """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -130,19 +134,44 @@ def predict(
         raise NotFound(f"file of {row.name}@{row.version} on the disk", GRAPH)
     inference: Inference = request.app.state.inference
     loaded = inference.get(row.id, folder)
-    rows = _understood(rows, loaded, [*_targets(row), *unused], place)
+    known = [*_targets(row), *unused]
+    samples = asked.monte_carlo_samples
+    if loaded.examples == 1:
+        found = _found(row, loaded, rows, (place, known), samples)
+    else:
+        rows = members(rows, place, len(loaded.preprocessing.description.columns))
+        with told_by_pair(place):
+            found = _found(row, loaded, rows, (place, known), samples)
+    answer = _answer(row, found, asked.monte_carlo_samples)
+    return json_answer(answer, exclude_none=True)
+
+
+def _found(
+    model: Model,
+    loaded: Loaded,
+    rows: list[Any],
+    where: tuple[str, Sequence[str]],
+    samples: int | None,
+) -> Drawn:
+    """Return what the model predicts for rows that came in a field of the request.
+
+    `where` is that field, and the columns that rows may have beside the model's own.
+
+    Raises:
+        InvalidInput: a row cannot be understood.
+    """
+    place, unused = where
+    rows = _understood(rows, loaded, unused, place)
     try:
-        found = _predicted(row, loaded, rows, asked.monte_carlo_samples)
+        return _predicted(model, loaded, rows, samples)
     except BadValue as error:
-        where = pointer(place, error.row)
-        where += pointer(error.column) if error.column and place == "rows" else ""
-        fault = Fault(pointer=where, code="bad_value", detail=error.why)
+        at = pointer(place, error.row)
+        at += pointer(error.column) if error.column and place == "rows" else ""
+        fault = Fault(pointer=at, code="bad_value", detail=error.why)
         raise InvalidInput([fault], code="invalid_rows") from error
     except NonFinite as error:
         fault = Fault(pointer=f"/{place}", code="not_finite", detail=str(error))
         raise InvalidInput([fault], code="invalid_rows") from error
-    answer = _answer(row, found, asked.monte_carlo_samples)
-    return json_answer(answer, exclude_none=True)
 
 
 def _rows(asked: Asked, most: int) -> tuple[str, list[Any]]:
@@ -254,7 +283,7 @@ def _predicted(
     check_size(len(rows), samples)
     if loaded.sampled is None:
         raise no_draws(model.card)
-    given = loaded.preprocessing.apply(rows)
+    given = loaded.given(rows)
     return drawn(loaded.sampled, given, samples, partial(_meant, model))
 
 

@@ -145,6 +145,11 @@ class MadeRows:
         return Turned(rows, self.angles).made(rows, examples.to(rows.device))
 
     @property
+    def rows(self) -> Numbers:
+        """Return the numbers of the rows that they are made of."""
+        return self.single.rows
+
+    @property
     def key(self) -> str:
         """Return a hash of which examples these are, in which order."""
         text = f"{self.single.key} {self.task.model_dump_json()}"

@@ -54,6 +54,10 @@ def _made(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]
     label, problems = _of_target(schema, plain)
     if label is None and by_label(task):
         return None, problems
+    if label is not None and by_label(task) and _all_differ(schema, label):
+        detail = f"no two rows have the same {label.target[0]}, so no pair is the same"
+        place = pointer("dataset", "target")
+        return None, [Problem(place, "too_few_examples", detail)]
     classes = task.classes
     answer = Answer("classification", (), len(classes), classes)
     if label is not None:
@@ -62,6 +66,13 @@ def _made(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]
     names = (wished,) if isinstance(wished, str) else tuple(wished)
     unknown = [problem for problem in problems if problem.code == "unknown_column"]
     return (None if unknown else replace(answer, label=names)), unknown
+
+
+def _all_differ(schema: Schema, label: Answer) -> bool:
+    """Return whether each of the classes has a single row."""
+    column = schema.column(label.target[0])
+    counts = {} if column is None else {v.value: v.count for v in column.values}
+    return max((counts.get(value, 0) for value in label.classes), default=0) < 2
 
 
 def _of_target(schema: Schema, ref: DatasetRef) -> tuple[Answer | None, list[Problem]]:

@@ -40,7 +40,7 @@ class Select(Step):
         if len(shape) < 2:
             raise Impossible(
                 f"select takes one of several parts, is given {list(shape)}",
-                field="inputs" if self.inputs else "kind",
+                field="kind",
             )
         if self.index >= shape[0]:
             raise Impossible(
@@ -103,7 +103,7 @@ class Shared(Step):
                 f"{self.of!r} takes {list(self._takes[0])}, is given {list(shapes[0])}"
                 if self._takes
                 else f"it stands on {self.of!r}",
-                field="inputs" if self.inputs else "of",
+                field="of",
             )
         return self._applied.output_shape(shapes)
 
@@ -217,7 +217,7 @@ class DistanceThreshold(Plain):
         if shapes[0] != (1,):
             raise Impossible(
                 f"distance_threshold takes one distance, is given {list(shapes[0])}",
-                field="inputs" if self.inputs else "kind",
+                field="kind",
                 suggestion="euclidean_distance",
             )
         return (2,)

@@ -25,7 +25,10 @@ def with_verdict(spec: JobSpec) -> JobSpec:
     Doing it again changes nothing.
     """
     layers, loss = spec.network.layers, spec.training.loss
-    if not isinstance(loss, Contrastive) or not layers or layers[-1].name == OUTPUT:
+    pairs = spec.dataset.auxiliary_task.pairs_up
+    if not pairs or not isinstance(loss, Contrastive):
+        return spec
+    if not layers or not isinstance(layers[-1], Distance) or layers[-1].name == OUTPUT:
         return spec
     last = DistanceThreshold(name=OUTPUT, threshold=loss.margin / 2)
     network = spec.network.model_copy(update={"layers": (*layers, last)})
