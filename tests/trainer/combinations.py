@@ -25,7 +25,7 @@ from tests.trainer.combined_data import (
     Given,
     dataset,
 )
-from tests.trainer.combined_networks import NEEDED, PARTS, network
+from tests.trainer.combined_networks import NEEDED, PARTS, above_columns, network
 from tests.trainer.combined_values import values
 from trainer.spec.base import variants
 from trainer.spec.data.schema import Schema
@@ -243,8 +243,11 @@ def specs(draw: Any, case: Case) -> dict[str, Any]:
             training[field] = found if family in SEVERAL else found[0]
     built = network(draw, case.given.shape, case.of("layers"), parts)
     if case.given.inputs == "mixed":
-        first = {"kind": "dense", "name": "front", "units": case.given.shape[0]}
-        built["layers"].insert(0, first)
+        built["layers"] = above_columns(
+            built["layers"],
+            case.given.shape[0],
+            taken="columns" in case.of("layers"),
+        )
     job = job_of(case.given, built, training, _encodings(draw, case))
     for family, (*above, last) in WITHOUT_KIND.items():
         place = job

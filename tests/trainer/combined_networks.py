@@ -19,7 +19,7 @@ from tests.trainer.test_spec_families import REQUIRED
 from trainer.spec.base import Spec, variants
 from trainer.spec.layers import Layer
 from trainer.spec.layers.blocks import Block, Defaults
-from trainer.spec.network import MERGES
+from trainer.spec.network import INPUT, MERGES
 from trainer.spec.shapes import Impossible, Shape
 
 Draw = Callable[[Any], Any]
@@ -36,8 +36,10 @@ NEEDED: dict[str, dict[str, Any]] = REQUIRED | {
     "transformer_block": {"heads": 2},
 }
 """Fields that a kind cannot do without inside a network."""
-GIVEN_WHOLE = {"activation", "embedding", "tied_dense"}
+GIVEN_WHOLE = {"activation", "embedding", "tied_dense", "shared"}
 """Layers whose needed fields are not drawn."""
+FRONT = "front"
+"""The layer that makes mixed columns a vector of the size that was asked for."""
 TIED = {"kind": "dense", "units": 4}
 """What stands before a layer that uses another one's weights, and owns them."""
 FIRST = {"embedding"}
@@ -81,6 +83,8 @@ def _lent(whole: Any, shapes: list[Shape]) -> tuple[Any, list[Shape]]:
     if whole.lender is None:
         return whole, shapes
     owner: Any = layers()["dense"].model_validate(TIED)
+    if whole.kind == "shared":
+        return whole.borrowing(owner, shapes), shapes
     return whole.borrowing(owner, shapes), [owner.output_shape(shapes)]
 
 
@@ -149,6 +153,15 @@ class Sketch:
             self.layers.append(twin | {"inputs": [before]})
             self.given.append(self.shape)
             fields = fields | {"inputs": [before, twin["name"]]}
+        if kind == "shared":
+            before = self.layers[-1]["name"] if self.layers else INPUT
+            owner, again = f"{name}_owner", f"{name}_again"
+            self.layers += [
+                {**TIED, "name": owner, "inputs": [before]},
+                fields | {"of": owner, "name": again, "inputs": [before]},
+            ]
+            self.given += [self.shape, self.shape]
+            fields = {"kind": "add", "inputs": [owner, again]}
         if kind == "tied_dense":
             self.layers.append({**TIED, "name": f"{name}_owner"})
             self.given.append(self.shape)
@@ -212,7 +225,11 @@ def network(
         if kind == "column_embedding":
             continue  # the columns themselves ask for it
         if kind == "columns":
-            continue  # below all that is drawn, see `above_columns`
+            continue  # below all others, see `above_columns`
+        if kind == "distance_threshold":
+            assert sketch.add("euclidean_distance")
+            assert sketch.add(kind)
+            continue
         able = ranks(kind)
         if len(sketch.shape) not in able:
             sketch.reach(max(able))
@@ -222,14 +239,32 @@ def network(
     for part, members in parts.items():
         for member in members:
             sketch.give(part, member)
-    below = above_columns() if "columns" in kinds else []
-    return {"layers": [*below, *sketch.layers]}
+    return {"layers": sketch.layers}
 
 
-def above_columns() -> list[dict[str, Any]]:
-    """Return layers that take every mixed column, and look the names up."""
-    names = [name for column in COLUMNS.values() for name in column]
-    return [{"kind": "columns", "columns": names}, {"kind": "column_embedding"}]
+def above_columns(
+    layers: list[dict[str, Any]], units: int, *, taken: bool
+) -> list[dict[str, Any]]:
+    """Return layers for vectors of so many numbers above a table of mixed columns.
+
+    `taken`: by a layer that takes every column, and one that looks the names up.
+    """
+    below: list[dict[str, Any]] = []
+    if taken:
+        names = [name for column in COLUMNS.values() for name in column]
+        below = [
+            {"kind": "columns", "columns": names, "inputs": [INPUT]},
+            {"kind": "column_embedding"},
+        ]
+    front = {"kind": "dense", "name": FRONT, "units": units}
+    return [*below, front, *map(_above_front, layers)]
+
+
+def _above_front(layer: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer that takes the front one where it took the input."""
+    if "inputs" not in layer:
+        return layer
+    return layer | {"inputs": [FRONT if i == INPUT else i for i in layer["inputs"]]}
 
 
 def _place(kind: str) -> tuple[int, int, str]:

@@ -32,6 +32,7 @@ from trainer.training.loop import fit
 
 WORDS = {"kind": "embedding", "units": 4, "vocabulary_size": 9}
 IDS, SEQUENCE, IMAGE, VECTOR = (7,), (6, 4), (2, 7, 6), (6,)
+PAIR = (2, 6)
 SUM = {"inputs": ["one", "two"]}
 CALM = {"normalization": "none", "dropout": 0.0}
 
@@ -149,6 +150,39 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
             {"kind": "tied_dense", "tied_to": "code", "bias": False},
         ],
     ),
+    "siamese": (
+        PAIR,
+        [
+            {"kind": "select", "name": "left"},
+            {"kind": "dense", "units": 5, "name": "one"},
+            {"kind": "select", "index": 1, "name": "right", "inputs": ["input"]},
+            {"kind": "shared", "of": "one", "name": "two"},
+            {"kind": "absolute_difference", "name": "apart", **SUM},
+            {"kind": "cosine_distance", "name": "angle", **SUM},
+            {"kind": "euclidean_distance", "name": "far", **SUM},
+            {"kind": "distance_threshold", "name": "answer", "threshold": 0.7},
+            {"kind": "concatenate", "inputs": ["apart", "angle", "answer"]},
+        ],
+    ),
+    "shared convolution": (
+        (2, *IMAGE),
+        [
+            {"kind": "select", "name": "left"},
+            {"kind": "conv2d", "filters": 3, "name": "one"},
+            {"kind": "select", "index": 1, "name": "right", "inputs": ["input"]},
+            {"kind": "shared", "of": "one", "name": "two"},
+            {"kind": "concatenate", "inputs": ["one", "two"]},
+        ],
+    ),
+    "shared words": (
+        IDS,
+        [
+            {"name": "words", **WORDS},
+            {"kind": "gru", "units": 3, "name": "one"},
+            {"kind": "shared", "of": "one", "name": "two", "inputs": ["words"]},
+            {"kind": "absolute_difference", **SUM},
+        ],
+    ),
     "noises": (
         VECTOR,
         [
@@ -167,6 +201,7 @@ ELSEWHERE = {
     "activation",
     "batch_normalization",
     "column_embedding",
+    "columns",
     "global_average_pool2d",
     "group_normalization",
     "instance_normalization",

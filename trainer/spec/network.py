@@ -69,7 +69,7 @@ def filled(network: NetworkSpec, units: int | None) -> NetworkSpec:
 
     `units` is what the task needs of the output layer; None keeps what is written.
     """
-    named = _named(network.layers)
+    named = names_given(network.layers)
     if not named or named[-1].name != OUTPUT:
         named = (*named, Dense(name=OUTPUT))
     last = named[-1]
@@ -226,7 +226,7 @@ def _takes(layer: Step, given: int) -> str:
     return f"takes {words}, is given {given}"
 
 
-def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+def names_given(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Give nameless layers their kind and the next free number."""
     taken = {layer.name for layer in layers}
     counts: Counter[str] = Counter()

@@ -26,6 +26,7 @@ from trainer.spec.layers.attention import MultiHeadAttention, TransformerBlock
 from trainer.spec.layers.blocks import OUTPUT as OUTPUT
 from trainer.spec.layers.blocks import Block, Defaults, Plain, of_dense
 from trainer.spec.layers.column_embedding import ColumnEmbedding
+from trainer.spec.layers.columns import Columns
 from trainer.spec.layers.convolutions import Conv2d, Residual
 from trainer.spec.layers.embedding import Embedding, PositionalEncoding
 from trainer.spec.layers.merging import Add, Average, Concatenate, Maximum, Multiply
@@ -239,6 +240,7 @@ Layer = Annotated[
     | DistanceThreshold
     | Select
     | Shared
-    | ColumnEmbedding,
+    | ColumnEmbedding
+    | Columns,
     Field(discriminator="kind"),
 ]

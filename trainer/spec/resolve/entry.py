@@ -10,8 +10,10 @@ from trainer.spec.data.features import Inputs
 from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.layers import OUTPUT, Layer
 from trainer.spec.layers.column_embedding import ColumnEmbedding
+from trainer.spec.layers.columns import Columns
 from trainer.spec.layers.embedding import Embedding
 from trainer.spec.network import INPUT, NetworkSpec
+from trainer.spec.resolve.columns import with_columns
 
 FEATURES = "features"
 """The name of the layer that is put in front."""
@@ -25,6 +27,8 @@ def with_entry(network: NetworkSpec, inputs: Inputs) -> NetworkSpec:
     Raises:
         InvalidSpec: a layer for the names of one column would see those of several.
     """
+    if any(isinstance(layer, Columns) for layer in network.layers):
+        return with_columns(network, inputs)
     if not inputs.layout:
         return network
     first = _entries(network.layers)
