@@ -255,6 +255,51 @@ def test_a_time_series_has_sources_with_the_same_windows_only(tmp_path: Path) ->
     assert [each.code for each in found.left_out] == ["other_inputs"]
 
 
+SIAMESE: list[dict[str, Any]] = [
+    {"name": "left", "kind": "select"},
+    {"name": "hidden1", "kind": "dense", "units": 16},
+    {"name": "hidden2", "kind": "dense", "units": 8},
+    {"name": "right", "kind": "select", "index": 1, "inputs": ["input"]},
+    {"name": "again1", "kind": "shared", "of": "hidden1"},
+    {"name": "again2", "kind": "shared", "of": "hidden2"},
+    {"name": "apart", "kind": "absolute_difference", "inputs": ["hidden2", "again2"]},
+]
+
+
+def test_layers_that_learned_on_pairs_are_tried_on_single_examples(
+    tmp_path: Path,
+) -> None:
+    task = {"kind": "same_or_different"}
+    model = source(tmp_path / "pairs", grids(), SIAMESE, 40, auxiliary_task=task)
+    folders = {"pairs": model}
+
+    found = ranked(asked(folders, reference={"examples_per_class": 10}), grids(seed=7))
+
+    (best,) = found.sources
+    assert best.spec is not None
+    layers = best.spec["network"]["layers"]
+    assert [each["name"] for each in layers] in (["hidden1"], ["hidden1", "hidden2"])
+    assert layers[0]["inputs"] == ["input"]
+    assert best.probe > 0.5
+
+
+def test_a_layer_comes_with_the_one_whose_weights_it_uses(tmp_path: Path) -> None:
+    layers: list[dict[str, Any]] = [
+        {"kind": "dense", "name": "hidden1", "units": 9},
+        {"kind": "tied_dense", "name": "back", "tied_to": "hidden1"},
+        {"kind": "dense", "name": "hidden2", "units": 5},
+    ]
+    folders = {"tied": source(tmp_path / "tied", grids(), layers)}
+
+    found = ranked(asked(folders), grids(seed=7))
+
+    assert [cut.layer for cut in found.sources[0].cuts] == [
+        "hidden1",
+        "back",
+        "hidden2",
+    ]
+
+
 def test_columns_are_read_at_the_drawn_rows_only(catalog: dict[str, Path]) -> None:
     class Counted(np.ndarray[Any, Any]):
         """An array that knows how many of its rows were taken."""

@@ -29,7 +29,7 @@ from trainer.transfer.samples import drawn
 from trainer.transfer.scores import scored
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trainer.data.dataset import Dataset
     from trainer.spec.resolve import Resolution
@@ -181,13 +181,13 @@ def _compared(trial: Trial, candidate: Candidate, started: float) -> SourceScore
     inputs = _inputs(layers, sample)
     graph = cuts.opened(layers)
     until = min(trial.until, started + LONGEST_SHARE * order.seconds)
-    values = cuts.features(graph, inputs, until)
-    _check_finite(graph.cuts, values)
-    found = [scored(each, sample) for each in values]
+    given = cuts.features(graph, inputs, until)
+    _check_finite(graph.cuts, given)
+    found = [scored(each, sample) for each in given]
     tried = _probed(order.score, found, sample)
-    best = max(tried, key=lambda at: (_chooses(order.score, found[at], tried[at]), at))
+    values = {at: (_chooses(order.score, found[at], tried[at]), at) for at in tried}
+    best, spec, match = _best(trial, layers, graph.cuts, values)
     cut, probe = graph.cuts[best], tried[best]
-    spec, match = _job(trial, layers, cut)
     return SourceScores(
         model=candidate.id,
         reference=candidate.word,
@@ -226,11 +226,36 @@ def _chooses(score: Score, found: Scored, probe: Judged) -> float:
 
 
 def _check_fits(trial: Trial, layers: SourceLayers) -> None:
-    """Refuse a model whose layers a job on this data set could not take."""
-    deepest = layers.cuts()
-    if not deepest:
-        raise NotComparable("no_layers", "it has no layers below its output")
-    _job(trial, layers, deepest[-1])
+    """Refuse a model whose layers a job on this data set could not take.
+
+    Whether the deepest can be taken tells it soon; if not, the lowest may.
+    """
+    found = layers.cuts()
+    if not found:
+        raise NotComparable("no_layers", "no layer of it can be taken by itself")
+    try:
+        _job(trial, layers, found[-1])
+    except NotComparable:
+        _job(trial, layers, found[0])
+
+
+def _best(
+    trial: Trial,
+    layers: SourceLayers,
+    points: Sequence[CutPoint],
+    values: Mapping[int, tuple[float, int]],
+) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+    """Return the place of the best cut that a job can take, its spec and match table.
+
+    Raises: NotComparable for the best of them where no job can.
+    """
+    refused: list[NotComparable] = []
+    for at in sorted(values, key=lambda at: values[at], reverse=True):
+        try:
+            return at, *_job(trial, layers, points[at])
+        except NotComparable as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def _job(
@@ -266,9 +291,10 @@ def _inputs(layers: SourceLayers, sample: DrawnRows) -> Array:
         if why := preprocessing.mismatch(sample.schema):
             raise NotComparable("other_inputs", why)
         columns = preprocessing.recoded(sample.schema, sample.columns)
-        return preprocessing.apply(columns, sample.rows)
+        given = preprocessing.apply(columns, sample.rows)
     except TrainerError as error:
         raise NotComparable(error.reason, str(error)) from None
+    return np.stack([given, given], axis=1) if layers.of_pairs else given
 
 
 def _check_finite(found: Sequence[CutPoint], values: Sequence[Array]) -> None:

@@ -81,7 +81,7 @@ def drawn(resolution: Resolution, dataset: Dataset, size: int, seed: int) -> Dra
     """
     reference = resolution.spec.dataset
     dataset = with_timeline(dataset, reference.windows)
-    names = _target_names(resolution)
+    names = resolution.target
     targets = targets_of(
         resolution.task, names, resolution.classes, dataset.schema, dataset.columns
     )
@@ -128,11 +128,6 @@ def _some(rows: Numbers, classes: Numbers | None, size: int, seed: int) -> Numbe
     size_of[sequence] = np.repeat(counts, counts)
     first = np.argsort(np.where(place == 0, -1.0, place / size_of), kind="stable")
     return np.sort(rows[order[first[:size]]])
-
-
-def _target_names(resolution: Resolution) -> tuple[str, ...]:
-    target = resolution.spec.dataset.target
-    return (target,) if isinstance(target, str) else tuple(target or ())
 
 
 def _as_columns(answers: Array, resolution: Resolution, train: int) -> Array:

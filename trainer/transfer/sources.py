@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DESCRIPTION = "model.json"
 DESCRIPTION_LIMIT = 64 * 2**20
 """Bytes of description that are read at most."""
+PAIR = 2
+LENDERS = ("of", "tied_to")
+"""Fields of a layer that name another whose tensors it uses."""
 MOST_CUTS = 8
 """Cut points of a model that are looked at; of more, some evenly over its depth."""
 
@@ -89,10 +92,21 @@ class SourceLayers:
                 "broken", f"its description is broken: {error}"
             ) from None
 
+    @cached_property
+    def written(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the layers as the spec of the network has them, by name."""
+        return {each["name"]: each for each in self.description["network"]["layers"]}
+
+    @property
+    def of_pairs(self) -> bool:
+        """Return whether an example of its input is two of the data set's."""
+        return bool((self.description.get("input") or {}).get("examples", 1) == PAIR)
+
     def cuts(self) -> list[CutPoint]:
         """Return where a layer with weights takes its input, lowest first.
 
-        Between two such places are only layers without weights, which come along.
+        Between two such places are only layers without weights, which come along. Of
+        what sees a pair, only the branch of its first example can be taken.
         """
         taken = {
             name
@@ -104,13 +118,25 @@ class SourceLayers:
             cut
             for layer in self.lines
             if layer in taken and layer != OUTPUT and (cut := self.cut(layer)).weighted
+            if not self.of_pairs or self._sees_one(cut)
         ]
         return thinned(found, MOST_CUTS)
 
     def network(self, cut: CutPoint) -> dict[str, Any]:
-        """Return the network of a spec that ends at a cut; the output follows."""
-        written = self.description["network"]["layers"]
-        return {"layers": [each for each in written if each["name"] in cut.below]}
+        """Return the network of a spec that ends at a cut; the output follows.
+
+        Of a network on pairs it is the one on single examples.
+        """
+        taken = [self.written[name] for name in cut.below]
+        if self.of_pairs:
+            apart = {each["name"] for each in taken if each["kind"] == "select"}
+            taken = [
+                dict(each)
+                | {"inputs": [INPUT if n in apart else n for n in each["inputs"]]}
+                for each in taken
+                if each["name"] not in apart
+            ]
+        return {"layers": taken}
 
     def below(self, layer: str) -> str | None:
         """Return the one layer that a layer takes; None: the input, or several."""
@@ -121,9 +147,9 @@ class SourceLayers:
         """Return the cut above a layer."""
         needed, waiting = {layer}, [layer]
         while waiting:
-            line = self.lines.get(waiting.pop())
-            above = () if line is None else line["inputs"]
-            new = [name for name in above if name not in needed and name != INPUT]
+            name = waiting.pop()
+            above = [*self.lines[name]["inputs"], *self._lender(name)]
+            new = [each for each in above if each not in needed and each != INPUT]
             needed.update(new)
             waiting += new
         below = tuple(name for name in self.lines if name in needed)
@@ -131,6 +157,20 @@ class SourceLayers:
         return CutPoint(
             layer, below, weighted, tuple(self.lines[layer]["output_shape"])
         )
+
+    def _lender(self, layer: str) -> list[str]:
+        """Return the layer whose tensors one uses, in a list."""
+        told = self.written[layer]
+        return [told[word] for word in LENDERS if word in told]
+
+    def _sees_one(self, cut: CutPoint) -> bool:
+        """Return whether a cut depends on nothing but the first example of a pair."""
+        for name in cut.below:
+            told = self.written[name]
+            first = told["kind"] == "select" and told.get("index", 0) == 0
+            if INPUT in told["inputs"] and not first:
+                return False
+        return True
 
 
 def thinned(cuts: Sequence[CutPoint], most: int) -> list[CutPoint]:
@@ -152,18 +192,15 @@ def opened(folder: Path, word: str, identity: str) -> SourceLayers:
         if not stat.S_ISREG(status.st_mode) or status.st_size > DESCRIPTION_LIMIT:
             raise NotComparable("broken", f"{DESCRIPTION} is no file of a usual size")
         description = json.loads(path.read_bytes())
-        told = description.get("input") or {}
-        if told.get("examples", 1) > 1:
-            why = "it compares pairs; reuse its layers by their names"
-            raise NotComparable("pairs", why)
         layers = SourceLayers(folder, word, identity, description)
         assert layers.source.order
-        assert isinstance(description["network"]["layers"], list)
+        assert layers.written.keys() == layers.lines.keys()
     except OSError as error:
         why = f"{DESCRIPTION} cannot be read: {error.strerror}"
         raise NotComparable("broken", why) from None
     except (
         AssertionError,
+        AttributeError,
         KeyError,
         RecursionError,
         TypeError,
