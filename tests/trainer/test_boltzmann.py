@@ -320,3 +320,28 @@ def test_a_doctor_takes_units_of_zero_and_one_for_what_they_are() -> None:
     assert training.doctor.course.situation.parts[0].activation == "sigmoid"
     codes = {event.get("code") for event in training.doctor.news()}
     assert "saturated_units" not in codes
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"schedule": {"kind": "range_test", "steps": 12}},
+        {"averaging": "exponential_moving_average"},
+        {"pruning": "gradual"},
+        {"regularization": {"l2": 1e-3, "max_norm": 0.5, "weight_decay": 0.01}},
+        {"optimizer": {"kind": "gradient_descent", "learning_rate": 0.1}},
+        {"gradient_clipping": {"kind": "norm", "threshold": 0.1}},
+    ],
+    ids=lambda recipe: next(iter(recipe)),
+)
+@every_rule
+def test_a_machine_goes_with_the_rest_of_a_recipe(loss: Any, recipe: Any) -> None:
+    training = build(machine(loss=loss, **recipe), stripes()).training
+    before = weights(training)
+
+    trained(training)
+
+    after = weights(training)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    same = torch.equal(before["layers.output.bias"], after["layers.output.bias"])
+    assert same == ("schedule" in recipe)  # a range test gives the weights back
