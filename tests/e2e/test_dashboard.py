@@ -1,5 +1,6 @@
 """The dashboard in a real browser, against a running stack."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -141,6 +142,29 @@ def test_every_technique_of_the_server_can_be_chosen(
     expect(options).to_have_count(len(found["kinds"]) + 1)
 
 
+def test_the_form_writes_augmentation_early_stopping_and_phases(
+    page: Page, digits: str
+) -> None:
+    page.get_by_role("link", name="Train", exact=True).click()
+    page.get_by_label("data set", exact=True).select_option(digits)
+    page.get_by_text("early stopping", exact=True).click()
+    page.get_by_label("patience", exact=True).first.fill("3")
+    page.get_by_text("Augmentation", exact=True).click()
+    page.get_by_role("button", name="Add an augmentation").click()
+    page.get_by_role("button", name="Add a phase").click()
+    page.get_by_role("button", name="Add a phase").click()
+    page.get_by_text("what differs in it").first.click()
+    page.get_by_label("train", exact=True).first.fill("output")
+
+    written = json.loads(page.get_by_label("The spec").input_value())
+
+    assert written["training"]["early_stopping"] == {"patience": 3}
+    assert written["training"]["augmentation"] == [{"kind": "noise"}]
+    assert written["phases"] == [{"train": "output"}, {}]
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("It would be trained like this")).to_be_visible()
+
+
 def test_a_file_is_uploaded(page: Page, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("a,b,kind\n" + "1,2,x\n3,4,y\n" * 20)
@@ -153,6 +177,19 @@ def test_a_file_is_uploaded(page: Page, tmp_path: Path) -> None:
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("from-a-browser@")
     expect(page.get_by_role("table")).to_contain_text("category")
+
+
+def test_sources_are_ranked_on_the_page_of_a_data_set(
+    page: Page, digits: str, stack: Stack
+) -> None:
+    page.goto(f"{stack.url}/#/datasets/{digits}")
+    page.get_by_label("Examples per class").fill("10")
+
+    page.get_by_role("button", name="Rank the models").click()
+
+    ranked = page.get_by_role("region", name="Sources, best first")
+    expect(ranked).to_contain_text("the inputs themselves")
+    expect(ranked).to_contain_text("Accuracy")
 
 
 def test_text_of_a_person_is_never_markup(
