@@ -127,7 +127,8 @@ class JobView(BaseModel):
     frozen: list[dict[str, Any]]
     """Each frozen tensor with its SHA-256 before and after."""
     cache: dict[str, Any] | None
-    """What the cache of frozen outputs did and saved."""
+    """What the cache of frozen outputs did and saved: `summary` says it in a sentence,
+    `seconds_saved` of `seconds_without` are measured."""
     diagnostics: list[DiagnosticView]
     """What the training doctor found, root causes first, each fault once at its worst;
     left empty in lists."""

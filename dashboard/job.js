@@ -3,7 +3,7 @@
 import { chart } from "./chart.js";
 import { findings, health } from "./doctor.js";
 import { progress } from "./jobs.js";
-import { bytes, datasetLink, duration, el, facts, layerTable, modelLink, number, problem, show, status, table, time } from "./page.js";
+import { bytes, datasetLink, el, facts, layerTable, modelLink, number, problem, show, status, table, time } from "./page.js";
 import { ask, follow, text } from "./server.js";
 
 const LOOK_MILLISECONDS = 500;
@@ -115,7 +115,7 @@ function about(job) {
     ["Attempts", (job.attempts ?? []).length > 1 ? String(job.attempts.length) : null],
     ["Why", job.reason], ["What to do", job.error],
     ["Frozen tensors", job.frozen?.length ? `${same} of ${job.frozen.length} unmoved, by SHA-256 before and after` : null],
-    ["Frozen cache", cache.seconds_saved > 0 ? `saved ${duration(cache.seconds_saved)}` : null],
+    ["Frozen cache", job.frozen?.length ? cache.summary ?? null : null],
   ]);
 }
 

@@ -131,8 +131,8 @@ def cache(job: Job) -> str | None:
     found = job.cache or {}
     if not job.frozen or found.get("result") is None:
         return None
-    if found.get("reason"):
-        return f"{found['result']}: {found['reason']}"
+    if found.get("summary"):
+        return f"{found['result']}: {found['summary']}"
     return f"{found['result']}, saved {found.get('seconds_saved') or 0:.1f} s"
 
 

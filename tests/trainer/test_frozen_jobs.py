@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.trainer.trainings import CONVOLUTIONAL, DENSE, Carried, order, pictur
 from trainer.errors import CacheRefused, FrozenMoved, ModelBroken
 from trainer.process.commands import Commands
 from trainer.saved import model_folder
+from trainer.training.loop import fit
 
 SKIPPING: list[dict[str, Any]] = [
     {"kind": "dense", "name": "hidden1", "units": 6},
@@ -222,3 +224,61 @@ def test_an_autoencoder_trains_on_kept_outputs_too(tmp_path: Path) -> None:
 
     assert [r["cache"]["result"] for r in (off, miss)] == ["off", "miss"]
     assert sha256(tmp_path / "off") == sha256(tmp_path / "auto")
+
+
+def frozen_runs(folder: Path, mode: str) -> list[str]:
+    """Train with the source's layers frozen; return each run of one of them."""
+    assembly = trainings.build(
+        reusing(DENSE, "hidden[12]", frozen_cache=mode),
+        pictures(),
+        sources=[folder / "source"],
+        frozen_cache=folder / "cache",
+        frozen_cache_bytes=10**9,
+    )
+    run: list[str] = []
+    for name in ("hidden1", "hidden2"):
+        layer = assembly.network.layers[name]
+        layer.register_forward_hook(lambda *_, name=name: run.append(name))
+    trainings.trained(assembly.training)
+    return run
+
+
+def test_a_second_job_on_the_same_cut_trains_without_a_forward_pass(
+    tmp_path: Path,
+) -> None:
+    source(tmp_path, DENSE)
+
+    uncached = frozen_runs(tmp_path, "off")
+    first = frozen_runs(tmp_path, "auto")
+    second = frozen_runs(tmp_path, "auto")
+
+    parts = 3  # training rows, validation rows, test rows
+    epochs = 3
+    assert len(first) == 2 * parts
+    assert len(uncached) == 2 * (epochs * (parts - 1) + 1)
+    assert second == []
+
+
+def test_a_second_job_takes_its_first_step_sooner_than_a_forward_pass_would_end(
+    tmp_path: Path,
+) -> None:
+    wide = [{"kind": "dense", "name": f"hidden{n}", "units": 1500} for n in (1, 2, 3)]
+    wide.append({"kind": "dense", "name": "hidden4", "units": 10})
+    source(tmp_path, wide)
+
+    def first_step(mode: str) -> float:
+        assembly = trainings.build(
+            reusing(wide, "hidden[1-4]", frozen_cache=mode),
+            pictures(3000),
+            sources=[tmp_path / "source"],
+            frozen_cache=tmp_path / "cache",
+            frozen_cache_bytes=10**9,
+        )
+        reports = fit(assembly.training)
+        started = time.perf_counter()
+        next(reports)
+        return time.perf_counter() - started
+
+    uncached, _, second = first_step("off"), first_step("auto"), first_step("auto")
+
+    assert second < uncached / 2
