@@ -23,6 +23,7 @@ from trainer.spec.losses import Loss
 from trainer.spec.mixing import Mixing
 from trainer.spec.normalizations import Normalization
 from trainer.spec.optimizers import Optimizer
+from trainer.spec.phases import Phase
 from trainer.spec.pruning import Pruning
 from trainer.spec.regularization import EarlyStopping, Regularization
 from trainer.spec.schedules import Schedule
@@ -54,6 +55,7 @@ FAMILIES: dict[str, object] = {
     "encodings": Encoding,
     "windows": Windows,
     "auxiliary_tasks": AuxiliaryTask,
+    "phases": Phase,
 }
 """Each family's union; its members follow from it."""
 

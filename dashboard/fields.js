@@ -92,16 +92,68 @@ export function technique(label, family, changed, { first = "", main = [] } = {}
         chosen.value = values.kind;
         draw();
       }
-      for (const { field, node } of inputs) {
-        const found = values[field.name];
-        const box = node.querySelector("input, select");
-        if (found !== undefined && found !== null) box.value = typeof found === "object" ? JSON.stringify(found) : String(found);
-      }
+      write(inputs, values);
     },
+    read: () => (chosen.value ? { kind: chosen.value, ...given(inputs) } : undefined),
+  };
+}
+
+/** The fields of a family that has no kinds to choose from: `{ node, fill, read }`. */
+export function settings(label, family, changed) {
+  const [only] = family.kinds;
+  const inputs = only.fields.map((field) => ({
+    field, ...input(field, only.json_schema.properties[field.name], changed),
+  }));
+  return {
+    node: el("details", {}, el("summary", {}, label), el("p", { class: "quiet" }, `${only.summary}.`),
+      el("div", { class: "fields" }, inputs.map((one) => one.node))),
+    fill: (values) => write(inputs, values),
     read() {
-      if (!chosen.value) return undefined;
-      const given = inputs.map(({ field, read }) => [field.name, read()]).filter(([, one]) => one !== undefined);
-      return { kind: chosen.value, ...Object.fromEntries(given) };
+      const found = given(inputs);
+      return Object.keys(found).length ? found : undefined;
     },
   };
+}
+
+/** Several of one family, each to be removed: `{ node, fill, read }`; none is undefined.
+    `fresh` is what a new one begins with. */
+export function several(word, fresh, made, changed) {
+  const all = [];
+  const list = el("div");
+  function add(values = fresh) {
+    const one = made(values);
+    one.fill(values);
+    const row = el("div", { class: "layer" }, one.node,
+      el("div", { class: "bar" }, el("button", { type: "button", onclick: () => {
+        all.splice(all.indexOf(one), 1);
+        row.remove();
+        changed();
+      } }, `Remove this ${word}`)));
+    all.push(one);
+    list.append(row);
+    changed();
+  }
+  return {
+    node: el("div", {}, list,
+      el("div", { class: "bar" }, el("button", { type: "button", onclick: () => add() }, `Add ${/^[aeiou]/.test(word) ? "an" : "a"} ${word}`))),
+    fill(values) {
+      all.length = 0;
+      list.replaceChildren();
+      for (const one of values) add(typeof one === "string" ? { kind: one } : one);
+    },
+    read: () => (all.length ? all.map((one) => one.read() ?? {}) : undefined),
+  };
+}
+
+function write(inputs, values) {
+  for (const { field, node } of inputs) {
+    const found = values[field.name];
+    const box = node.querySelector("input, select");
+    if (found !== undefined && found !== null) box.value = typeof found === "object" ? JSON.stringify(found) : String(found);
+  }
+}
+
+function given(inputs) {
+  const found = inputs.map(({ field, read }) => [field.name, read()]);
+  return Object.fromEntries(found.filter(([, one]) => one !== undefined));
 }

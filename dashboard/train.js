@@ -1,7 +1,7 @@
 // A spec: put together in a form, read and changed as text, checked, handed in.
 
 import { advice } from "./advice.js";
-import { input, technique } from "./fields.js";
+import { input, settings, several, technique } from "./fields.js";
 import { bytes, el, layerTable, number, problem, show } from "./page.js";
 import { ask } from "./server.js";
 
@@ -11,6 +11,8 @@ const RECIPE = [
   ["loss", "losses"], ["averaging", "averaging"], ["mixing", "mixing"], ["pruning", "pruning"],
   ["class_weights", "class_weights"], ["sampling", "sampling"],
 ]; // a field of the training, and the family that it chooses from
+const DENSE = { kind: "dense", units: 100 };
+const SETTINGS = ["regularization", "early_stopping"]; // fields of the training without kinds
 const OFTEN = 2; // of them are always in sight
 
 export async function enter(page, source, signal) {
@@ -38,33 +40,23 @@ export async function enter(page, source, signal) {
   const batch = plain("batch size", "Examples per step; 64 if absent.", { type: "integer" }, { minimum: 1 });
   const recipe = RECIPE.map(([field, of]) => [field, technique(field.replace("_", " "), family(of), changed)]);
 
-  const layers = [];
-  const list = el("div");
-  function addLayer(values = { kind: "dense", units: 100 }) {
-    const made = technique("kind", family("layers"), changed, { first: values.kind, main: MAIN });
-    made.fill(values);
-    const row = el("div", { class: "layer" }, made.node,
-      el("div", { class: "bar" }, el("button", { type: "button", onclick: () => {
-        layers.splice(layers.indexOf(made), 1);
-        row.remove();
-        changed();
-      } }, "Remove this layer")));
-    layers.push(made);
-    list.append(row);
-    changed();
-  }
+  const held = SETTINGS.map((field) => [field, settings(field.replace("_", " "), family(field), changed)]);
+  const of = (name) => ({ kind }) => technique("kind", family(name), changed, { first: kind, main: MAIN });
+  const augmentation = several("augmentation", { kind: "noise" }, of("augmentation"), changed);
+  const phases = several("phase", {}, () => settings("what differs in it", family("phases"), changed), changed);
+  const layers = several("layer", DENSE, of("layers"), changed);
 
   function read() {
     const reuse = reused.read() && without({ from: reused.read(), layers: which.read(), freeze: frozen.read() });
     const training = without({
-      ...Object.fromEntries(recipe.map(([field, one]) => [field, one.read()])),
-      epochs: epochs.read(), batch_size: batch.read(),
+      ...Object.fromEntries([...recipe, ...held].map(([field, one]) => [field, one.read()])),
+      augmentation: augmentation.read(), epochs: epochs.read(), batch_size: batch.read(),
     });
     return without({
       name: name.read(),
       dataset: without({ id: dataset.read(), target: target.read() }),
-      network: { layers: layers.map((one) => one.read()) },
-      reuse: reuse ? [reuse] : undefined,
+      network: { layers: layers.read() ?? [] },
+      reuse: reuse ? [reuse] : undefined, phases: phases.read(),
       training: Object.keys(training).length ? training : undefined,
     });
   }
@@ -73,14 +65,14 @@ export async function enter(page, source, signal) {
   function take(spec) {
     const training = spec.training ?? {};
     const object = (value) => (typeof value === "string" ? { kind: value } : value ?? {});
-    layers.length = 0;
-    list.replaceChildren();
-    for (const layer of spec.network.layers) addLayer(layer);
+    layers.fill(spec.network.layers);
+    augmentation.fill(training.augmentation ?? []);
+    phases.fill(spec.phases ?? []);
     set(name, spec.name);
     set(target, typeof spec.dataset.target === "string" ? spec.dataset.target : undefined);
     set(epochs, training.epochs);
     set(batch, training.batch_size);
-    for (const [field, one] of recipe) one.fill(object(training[field]));
+    for (const [field, one] of [...recipe, ...held]) one.fill(object(training[field]));
     byHand = true;
     text.value = JSON.stringify(spec, null, 2);
   }
@@ -105,10 +97,14 @@ export async function enter(page, source, signal) {
     group("What", grid(name, dataset, target),
       advice(() => without({ dataset: dataset.read(), target: target.read(), name: name.read() }), take, signal)),
     group("Layers", el("p", { class: "quiet" }, "From the input upwards; the output layer follows from the target."),
-      list, el("div", { class: "bar" }, el("button", { type: "button", onclick: () => addLayer() }, "Add a layer"))),
+      layers.node),
     group("Reuse", grid(reused, which, frozen)),
     group("Training", grid(epochs, batch), recipe.slice(0, OFTEN).map(([, one]) => one.node),
+      held.map(([, one]) => one.node),
+      el("details", {}, el("summary", {}, "Augmentation"), augmentation.node),
       el("details", {}, el("summary", {}, "More"), recipe.slice(OFTEN).map(([, one]) => one.node))),
+    group("Phases", el("p", { class: "quiet" }, "Stages one after the other; without any there is one. A phase is as the training above, but for what it says."),
+      phases.node),
     el("label", { for: "spec" }, "The spec: change it here as well, the server takes this text"), text,
     el("div", { class: "bar" },
       el("button", { type: "button", onclick: () => { byHand = false; changed(); } }, "Write it from the form again"),
@@ -117,7 +113,7 @@ export async function enter(page, source, signal) {
     answer));
 
   const begun = source ? await beginning(source, datasets, signal) : {};
-  for (const layer of begun.layers ?? [{ kind: "dense", units: 100 }, { kind: "dense", units: 100 }]) addLayer(layer);
+  layers.fill(begun.layers ?? [DENSE, DENSE]);
   set(reused, begun.model);
   set(which, begun.which);
   set(frozen, begun.which);

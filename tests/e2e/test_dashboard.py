@@ -146,6 +146,7 @@ def test_the_form_writes_augmentation_early_stopping_and_phases(
     page: Page, digits: str
 ) -> None:
     page.get_by_role("link", name="Train", exact=True).click()
+    page.get_by_label("name", exact=True).first.fill("from-the-form")
     page.get_by_label("data set", exact=True).select_option(digits)
     page.get_by_text("early stopping", exact=True).click()
     page.get_by_label("patience", exact=True).first.fill("3")

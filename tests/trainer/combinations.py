@@ -84,7 +84,7 @@ WITHOUT_KIND = {
 }
 """Families of one member, whose fields are drawn, and where they stand in a job."""
 
-ELSEWHERE = {"layers", "encodings", "windows", "auxiliary_tasks"}
+ELSEWHERE = {"layers", "encodings", "windows", "auxiliary_tasks", "phases"}
 """Families with a place of their own: the network, the data set's columns."""
 
 ALONE = {"auxiliary_tasks"}
