@@ -27,8 +27,11 @@ TOKENIZED = frozenset({"token_numbers", "token_counts"})
 
 NO_KERAS_TWIN: dict[str, str] = {
     "absolute_difference": "Keras has no layer that gives how far two inputs differ",
+    "cosine_distance": "Keras has no layer that gives a distance",
     "columns": "Keras has no layer that takes runs of numbers out of a row",
     "column_embedding": "Keras has no layer that looks names up in a row of numbers",
+    "distance_threshold": "Keras has no layer that compares a distance with a number",
+    "euclidean_distance": "Keras has no layer that gives a distance",
     "positional_encoding": "Keras 3 itself has no positional encoding",
     "select": "Keras has no layer that takes one of two examples",
     "shared": "a layer that is used twice is written once, and Keras would need both",

@@ -22,19 +22,29 @@ if TYPE_CHECKING:
 
 GIVEN = "x"
 INDENT = 8
-RESERVED = {GIVEN, "self", "real", "torch", "nn", "slid", "spread", "pad"}
+RESERVED = {GIVEN, "self", "real", "torch", "nn", "slid", "spread", "pad", "len"}
 
 
 def identifiers(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the attribute that each layer has in the script, by its name."""
-    found: dict[str, str] = {}
+    """Return the attribute that each layer has in the script, by its name.
+
+    A name that will do is kept; what the others become is nobody else's name.
+    """
     module = nn.Module()
+
+    def is_free(word: str) -> bool:
+        known = keyword.iskeyword(word) or keyword.issoftkeyword(word)
+        return word.isidentifier() and not (
+            known or word in RESERVED or hasattr(module, word)
+        )
+
+    found = {row.name: row.name for row in rows if is_free(row.name)}
     for row in rows:
+        if row.name in found:
+            continue
         word = re.sub(r"\W", "_", row.name)
-        taken = {*found.values(), *RESERVED}
-        if not word.isidentifier() or keyword.iskeyword(word):
-            word = f"layer_{word}"
-        while word in taken or hasattr(module, word) or keyword.issoftkeyword(word):
+        word = word if word.isidentifier() else f"layer_{word}"
+        while not is_free(word) or word in found.values():
             word = f"{word}_"
         found[row.name] = word
     return found
