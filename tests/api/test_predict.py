@@ -48,8 +48,10 @@ def place_graph(
 ) -> Preprocessing:
     """Write the files of a model whose output k is k times the sum of its input.
 
-    `how` says more of its preprocessing: encodings, windows, the rows it is fitted to.
+    `how` says more of its preprocessing: encodings, windows, the rows it is fitted to,
+    and how many `examples` the network is given at once.
     """
+    examples = how.pop("examples", 1)
     rows = how.pop("rows", np.arange(len(next(iter(columns.values())))))
     is_table = "image" not in names
     fitted = Preprocessing.fit(
@@ -58,10 +60,11 @@ def place_graph(
     with reading() as session:
         folder = ledger / session.get_one(Model, model_id).folder
     folder.mkdir(parents=True)
-    model = {"preprocessing": fitted.described()}
+    model = {"preprocessing": fitted.described(), "input": {"examples": examples}}
+    shape = fitted.shape if examples == 1 else (examples, *fitted.shape)
     (folder / "model.json").write_text(json.dumps(model))
     save_file(dict(fitted.arrays), folder / "preprocessing.safetensors")
-    features = int(np.prod(fitted.shape))
+    features = int(np.prod(shape))
     weight = np.tile(np.arange(units, dtype=np.float32), (features, 1))
     graph = helper.make_graph(
         [
@@ -69,7 +72,7 @@ def place_graph(
             helper.make_node("MatMul", ["flat", "weight"], ["output"]),
         ],
         "sums",
-        [_value("input", ["batch", *fitted.shape])],
+        [_value("input", ["batch", *shape])],
         [_value("output", ["batch", units])],
         [numpy_helper.from_array(weight, "weight")],
     )
