@@ -25,7 +25,7 @@ SATURATED = 1e-9
 
 
 @dataclass(frozen=True)
-class Answers:
+class RidgeAnswers:
     """What the best ridge regression says of rows that it has not seen.
 
     Shapes:
@@ -39,7 +39,7 @@ class Answers:
     """The penalty that was chosen, as a multiple of the mean squared singular value."""
 
 
-def answered(found: Decomposition, targets: Array, further: Array) -> Answers:
+def answered(found: Decomposition, targets: Array, further: Array) -> RidgeAnswers:
     """Fit, choose the penalty by the left-out errors, and answer further rows.
 
     Shapes:
@@ -63,7 +63,7 @@ def answered(found: Decomposition, targets: Array, further: Array) -> Answers:
             best, error, kept = own, wrong, float(strength)
     shrunk = squares / (squares + kept * scale)
     beyond = found.projected(further) @ (shrunk[:, None] * along)
-    return Answers(best + mean, beyond + mean, kept)
+    return RidgeAnswers(best + mean, beyond + mean, kept)
 
 
 def _left_out(targets: Array, fitted: Array, leverage: Array) -> Array:
