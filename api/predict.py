@@ -19,6 +19,7 @@ from api.models import Reference
 from api.pairs import members, told_by_pair
 from api.pictures import without_text
 from api.problems import Fault, problems
+from api.remarks import remarks, series_of
 from catalog import folders, models
 from catalog.errors import Conflict, NotFound
 from catalog.session import reading as reading_session
@@ -61,6 +62,8 @@ class PredictionView(BaseModel):
         use_attribute_docstrings=True, populate_by_name=True, serialize_by_alias=True
     )
 
+    series: str | int | float | bool | None = None
+    """Of a time series: its value of the column that tells series apart."""
     class_: str | int | float | bool | None = Field(default=None, alias="class")
     """The most probable class."""
     probability: float | None = None
@@ -102,6 +105,8 @@ class PredictionsView(BaseModel):
     """How often each row was predicted with dropout, if that was asked for."""
     predictions: list[PredictionView]
     """One for each row; of a time series one for each series, by first appearance."""
+    remarks: list[str] = []
+    """What is worth a word: values that the model has never seen a name of."""
 
 
 def _asked(
@@ -143,6 +148,11 @@ def predict(
         with told_by_pair(place):
             found = _found(row, loaded, rows, (place, known), samples)
     answer = _answer(row, found, asked.monte_carlo_samples)
+    description = loaded.preprocessing.description
+    answer.remarks = remarks(rows, description)
+    series = series_of(rows, description) or ()
+    for prediction, name in zip(answer.predictions, series, strict=False):
+        prediction.series = name
     return json_answer(answer, exclude_none=True)
 
 

@@ -149,6 +149,19 @@ def test_rows_of_a_series_are_answered_once_for_each_series(
     found = [prediction["values"][1] for prediction in told["predictions"]]
     expected = np.array([3 * (4 - 3.5), 6 - 3 * 3.5]) / deviation
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+    series = [prediction["series"] for prediction in told["predictions"]]
+    assert series == ["an unknown one", "south"]
+
+
+def test_a_category_that_was_never_seen_is_remarked_upon(
+    lab: Lab, reviews: str
+) -> None:
+    rows = [{"said": "good", "shop": "north"}, {"said": "good", "shop": "west"}]
+
+    told = ask(lab, reviews, rows=[*rows, {"said": None, "shop": None}])
+
+    (remark,) = told["remarks"]
+    assert remark.startswith("row 1: 'west' is none of the 2 categories of 'shop'")
 
 
 def test_too_few_rows_of_a_series_are_refused(lab: Lab, sales: str) -> None:
