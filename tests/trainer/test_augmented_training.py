@@ -121,6 +121,15 @@ def test_an_augmentation_that_does_not_fit_the_input_is_refused() -> None:
     assert problem.suggestion in ALL_OF_IMAGES
 
 
+def test_a_crop_that_could_leave_nothing_of_an_image_is_refused() -> None:
+    crops = [{"kind": "crop", "padding": 27}, {"kind": "crop", "padding": 28}]
+
+    problem = refused(job(training={"augmentation": crops}))
+
+    assert problem.pointer == "/training/augmentation/1/padding"
+    assert "28 by 28" in problem.detail
+
+
 def test_images_are_not_made_of_tables() -> None:
     raw = job(
         dataset={"id": "t", "target": "Survived"}, training={"augmentation": ["flip"]}

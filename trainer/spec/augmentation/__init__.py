@@ -24,6 +24,7 @@ from trainer.spec.augmentation.augmented import (
     Share,
 )
 from trainer.spec.base import Count, Fraction, Named, Rate
+from trainer.spec.shapes import Shape
 
 if TYPE_CHECKING:
     from typing import Self
@@ -97,6 +98,14 @@ class Crop(Augmented):
     fill: Fill = "zeros"
     """What comes in from outside."""
     moves: ClassVar[bool] = True
+
+    def excess(self, shape: Shape) -> tuple[str, str] | None:
+        """Refuse a padding that could leave nothing of an image."""
+        least = min(shape[1:])
+        if self.padding < least:
+            return None
+        why = f"images of {shape[1]} by {shape[2]} pixels could be cut away whole; "
+        return "padding", why + f"it is below {least}"
 
     def build(self, layout: Layout) -> Change:
         """Return the function from a batch to a changed batch."""

@@ -68,6 +68,10 @@ class Augmented(Spec):
     moves: ClassVar[bool] = False
     """Whether it moves what is to be reconstructed, rather than disturbs it."""
 
+    def excess(self, shape: Shape) -> tuple[str, str] | None:
+        """Return the field that is too large for inputs of a shape, and why."""
+        return None
+
     def build(self, layout: Layout) -> Change:
         """Return the function from a batch to a changed batch."""
         raise NotImplementedError

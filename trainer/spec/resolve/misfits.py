@@ -73,6 +73,10 @@ def _augmentation(
                 "leave it in its place"
             )
             yield Problem(place, "wrong_augmentation", detail, "noise")
+        elif (found := each.excess(inputs.shape)) is not None:
+            field, why = found
+            spot = pointer("training", "augmentation", number, field)
+            yield Problem(spot, "too_large", why)
 
 
 def _mixing(training: Training, answer: Answer, inputs: Inputs) -> Iterator[Problem]:
