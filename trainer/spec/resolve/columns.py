@@ -110,9 +110,8 @@ def _looking_up(
         return layer.model_copy(update={"columns": layer.columns or layout}), []
     if not names_things(layout):
         return layer, []
-    first = layout[0]
-    alone = len(layout) == 1 and not isinstance(first, Numbers)
-    if isinstance(layer, Embedding) and alone:
+    first, *others = layout
+    if isinstance(layer, Embedding) and not (others or isinstance(first, Numbers)):
         size = layer.vocabulary_size or first.vocabulary_size
         return layer.model_copy(update={"vocabulary_size": size}), []
     names = [str(getattr(part, "column", "")) for part in layout]
