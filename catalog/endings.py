@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from catalog import attempts, events, moves, retries
+from catalog import attempts, chains, events, moves, retries
 from catalog.attempts import Ending
 from catalog.settings import settings
 from catalog.tables import (
@@ -24,7 +24,12 @@ def close(
 ) -> Job:
     """End the attempt and the job with it."""
     attempts.close(session, job, ending)
-    return moves.end(session, job, status, **values)
+    return ended(session, job, status, **values)
+
+
+def ended(session: Session, job: Job, status: Status, **values: Any) -> Job:
+    """End a job that no attempt runs, and decide about those that wait for it."""
+    return chains.settle(session, moves.end(session, job, status, **values))
 
 
 def let_go(session: Session, job: Job, ending: Ending) -> Job:
@@ -83,12 +88,12 @@ def died(session: Session, job: Job, ending: Ending, *, waits: bool) -> Job:
     """Decide about a job whose attempt died through no fault of its spec."""
     if job.desired is Desired.CANCEL:
         return cancelled(session, job, ending)
-    ended = attempts.close(session, job, ending)
-    told = {"worker": ended.worker, "cause": ending.cause, "step": ended.step}
+    last = attempts.close(session, job, ending)
+    told = {"worker": last.worker, "cause": ending.cause, "step": last.step}
     events.note(
         session, job.id, "interrupted", {**told, "error": ending.error}, job.attempt
     )
-    record = _record(session, job, ended)
+    record = _record(session, job, last)
     counted = {
         "death_step": record.step,
         "deaths": record.deaths,
@@ -98,24 +103,22 @@ def died(session: Session, job: Job, ending: Ending, *, waits: bool) -> Job:
     if verdict is not None:
         reason, error = verdict
         error = f"{error}; the last time: {ending.error}"
-        return moves.end(
-            session, job, Status.FAILED, reason=reason, error=error, **counted
-        )
+        return ended(session, job, Status.FAILED, reason=reason, error=error, **counted)
     if job.desired is Desired.PAUSE:
         return moves.set_aside(session, job, **counted)
     wait = retries.wait_seconds(record.restarts) if waits else 0.0
     return moves.requeue(session, job, {"cause": ending.cause}, wait, **counted)
 
 
-def _record(session: Session, job: Job, ended: Attempt) -> retries.Record:
+def _record(session: Session, job: Job, last: Attempt) -> retries.Record:
     saved = exists().where(
         Checkpoint.job_id == job.id, Checkpoint.attempt == job.attempt
     )
     return retries.died(
         retries.Record(job.death_step, job.deaths, job.restarts),
-        ended.step or 0,
+        last.step or 0,
         saved=bool(session.scalar(select(saved))),
-        calm=ended.seconds >= retries.CALM_SECONDS,
+        calm=last.seconds >= retries.CALM_SECONDS,
     )
 
 

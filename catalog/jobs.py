@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from catalog import endings, models, moves
+from catalog import chains, endings, models, moves
 from catalog.attempts import Ending
 from catalog.claims import Claim, desired, fence, held
 from catalog.clock import now
@@ -31,7 +31,14 @@ from catalog.errors import Conflict, Fenced, NotFound
 from catalog.listing import Filters, counts, page
 from catalog.queue import claim, positions, wake
 from catalog.settings import settings
-from catalog.submissions import Request, Submission, add, again, repeated
+from catalog.submissions import (
+    Prerequisite,
+    Request,
+    Submission,
+    add,
+    again,
+    repeated,
+)
 from catalog.tables import (
     TERMINAL,
     Desired,
@@ -45,6 +52,7 @@ __all__ = [
     "Cause",
     "Claim",
     "Filters",
+    "Prerequisite",
     "Request",
     "Submission",
     "add",
@@ -99,12 +107,23 @@ def get(session: Session, job_id: str) -> Job:
 def cancel(session: Session, job_id: str) -> Job:
     """Stop a job: at once if nobody runs it, else at its next step.
 
+    The stages that were made for it and have not ended are stopped with it, but for
+    those that another job waits for.
+
     Raises:
         Conflict: the job has ended.
     """
-    job = _locked_alive(session, job_id)
+    stages = chains.unfinished_stages(session, job_id)  # the lowest are locked first
+    job = _cancel(session, _locked_alive(session, job_id))
+    for stage in reversed(stages):
+        if not chains.is_wanted(session, stage.id):
+            _cancel(session, stage)
+    return job
+
+
+def _cancel(session: Session, job: Job) -> Job:
     if job.status is not Status.RUNNING:
-        return moves.end(session, job, Status.CANCELLED, desired=Desired.CANCEL)
+        return endings.ended(session, job, Status.CANCELLED, desired=Desired.CANCEL)
     if job.desired is Desired.CANCEL:
         return job
     return moves.ask(session, job, Desired.CANCEL)

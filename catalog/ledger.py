@@ -54,6 +54,8 @@ class Reason(StrEnum):
     CRASH_LOOP = "crash_loop"
     INFRASTRUCTURE = "infrastructure"
     TIMEOUT = "timeout"
+    PREREQUISITE = "prerequisite"
+    """A job that it waited for failed."""
 
 
 class Job(Base):

@@ -14,6 +14,7 @@ from catalog import attempts, checkpoints, events, metrics, moves, samples
 from catalog.claims import Claim
 from catalog.clock import now
 from catalog.columns import is_word
+from catalog.prerequisites import is_ready
 from catalog.settings import settings
 from catalog.tables import Checkpoint, Dataset, Desired, Job, Status, Worker
 
@@ -66,7 +67,9 @@ def wake(session: Session, limit: int = 20) -> list[str]:
     due = or_(Job.hinted_at.is_(None), Job.hinted_at < now(-settings().hint_seconds))
     chosen = session.scalars(
         select(Job.id)
-        .where(is_word(Job.status, Status.QUEUED), Job.run_after <= now(), due)
+        .where(
+            is_word(Job.status, Status.QUEUED), Job.run_after <= now(), due, is_ready()
+        )
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -84,16 +87,20 @@ def wake(session: Session, limit: int = 20) -> list[str]:
 
 
 def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """Return the places in the queue, from 1, of those jobs that wait in it."""
+    """Return the places in the queue, from 1, of those jobs that wait in it.
+
+    A job that waits for other jobs is not in it yet.
+    """
     waiting = [job.id for job in jobs if job.status is Status.QUEUED]
     if not waiting:
         return {}
     if len(jobs) == 1:  # counting is quicker than numbering the whole queue
-        return {jobs[0].id: _jobs_before(session, jobs[0]) + 1}
+        ready = session.scalar(select(Job.id).where(Job.id == waiting[0], is_ready()))
+        return {ready: _jobs_before(session, jobs[0]) + 1} if ready else {}
     place = func.row_number().over(order_by=(Job.priority.desc(), Job.id))
     queue = (
         select(Job.id, place.label("place"))
-        .where(is_word(Job.status, Status.QUEUED))
+        .where(is_word(Job.status, Status.QUEUED), is_ready())
         .subquery()
     )
     rows = session.execute(
@@ -105,7 +112,9 @@ def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
 def _jobs_before(session: Session, job: Job) -> int:
     earlier = and_(Job.priority == job.priority, Job.id < job.id)
     query = select(func.count()).where(
-        is_word(Job.status, Status.QUEUED), or_(Job.priority > job.priority, earlier)
+        is_word(Job.status, Status.QUEUED),
+        or_(Job.priority > job.priority, earlier),
+        is_ready(),
     )
     return session.scalar(query) or 0
 
@@ -115,6 +124,7 @@ def _first_fitting(session: Session, place: Worker | None) -> Select[str]:
         is_word(Job.status, Status.QUEUED),
         is_word(Job.desired, Desired.RUN),
         Job.run_after <= now(),
+        is_ready(),
     )
     if place is not None:
         kind = place.device.partition(":")[0]

@@ -1,14 +1,14 @@
 """What comes in: accepted specs become jobs, each request at most once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from catalog import events, ids
+from catalog import chains, events, ids
 from catalog.errors import Conflict, IdempotencyKeyReused, NotFound
 from catalog.tables import (
     TERMINAL,
@@ -33,6 +33,15 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Prerequisite:
+    """A job that must succeed first."""
+
+    job_id: str
+    is_stage: bool = False
+    """Whether it is made for the job that waits: then it is cancelled with it."""
+
+
+@dataclass(frozen=True)
 class Submission:
     """A spec that passed validation, and everything that was looked up for it."""
 
@@ -42,7 +51,8 @@ class Submission:
     resolved_spec: Mapping[str, Any]
     dataset_id: str
     sources: Sequence[Mapping[str, Any]] = ()
-    """One ``{id, folder}`` per entry of the spec's ``reuse``."""
+    """One ``{id, folder}`` per entry of the spec's ``reuse``, or ``{job}`` where the
+    model is yet to be made by a job that this one waits for."""
     reuse: Sequence[Mapping[str, Any]] | None = None
     """The match table."""
     layers: Sequence[Mapping[str, Any]] | None = None
@@ -54,10 +64,18 @@ class Submission:
     parent: str | None = None
     """The job that this one retries or clones."""
     idempotency: Request | None = None
+    id: str | None = None
+    """The job's id, where others of the same request must know it."""
+    prerequisites: Sequence[Prerequisite] = ()
+    """The jobs that it waits for."""
+    stages: Sequence["Submission"] = ()
+    """Jobs that are accepted with it, before it: all of them or none."""
 
 
 def add(session: Session, submission: Submission) -> Job:
     """Accept a job: its row, its first event and its idempotency key, or none of them.
+
+    The stages of a chain are accepted with it.
 
     A request that came before returns the job that it made then.
 
@@ -65,11 +83,18 @@ def add(session: Session, submission: Submission) -> Job:
         NotFound: the data set or a source is not there (any more).
         IdempotencyKeyReused: the key came before with another body.
     """
-    job_id = ids.new_id("job")
+    job_id = submission.id or ids.new_id("job")
     if submission.idempotency is not None:
         earlier = _take_key(session, submission.idempotency, job_id)
         if earlier is not None:
             return earlier
+    for stage in submission.stages:
+        _enter(session, stage, stage.id or ids.new_id("job"))
+    return _enter(session, submission, job_id)
+
+
+def _enter(session: Session, submission: Submission, job_id: str) -> Job:
+    """Write one job's row, its first event and what it waits for."""
     _hold(session, submission)
     resolved = dict(submission.resolved_spec)
     job = Job(
@@ -91,9 +116,11 @@ def add(session: Session, submission: Submission) -> Job:
     )
     session.add(job)
     session.flush()
-    used = dict.fromkeys(source["id"] for source in submission.sources)
+    used = dict.fromkeys(_known(submission.sources))
     session.add_all(JobSource(job_id=job_id, model_id=model) for model in used)
     events.note(session, job_id, "status", {"status": Status.QUEUED})
+    waits = [(first.job_id, first.is_stage) for first in submission.prerequisites]
+    chains.enter(session, job, waits)
     return job
 
 
@@ -114,6 +141,9 @@ def repeated(session: Session, request: Request) -> Job | None:
 def again(session: Session, job_id: str, idempotency: Request | None = None) -> Job:
     """Accept the spec of an ended job as a new job, with the old one as its parent.
 
+    Jobs that it waited for and that made no model, or one that is gone, are made anew
+    with it; the models of the others are used again.
+
     Raises:
         NotFound: there is no such job, or its data set or a source is gone.
         Conflict: the job has not ended yet.
@@ -126,23 +156,57 @@ def again(session: Session, job_id: str, idempotency: Request | None = None) -> 
             f"job {job_id} is {job.shown_status}; only a job that ended can be retried",
             status=job.shown_status,
         )
+    if idempotency is not None:
+        earlier = repeated(session, idempotency)
+        if earlier is not None:
+            return earlier
+    stages: dict[str, Submission] = {}
+    submission = _anew(session, job, stages)
     return add(
         session,
-        Submission(
-            name=job.name,
-            spec=job.spec,
-            resolved_spec=job.resolved_spec,
-            dataset_id=job.dataset_id,
-            sources=job.sources,
-            reuse=job.reuse,
-            layers=job.layers,
-            priority=job.priority,
-            tags=job.tags,
-            device=job.device,
-            parent=job.id,
-            idempotency=idempotency,
-        ),
+        replace(submission, idempotency=idempotency, stages=list(stages.values())),
     )
+
+
+def _anew(session: Session, job: Job, stages: dict[str, Submission]) -> Submission:
+    """Return the submission that does a job again.
+
+    `stages` collects those of the jobs it waits for that must be done again, lowest
+    first, by the id that each had.
+    """
+    waits = []
+    words: dict[str, str] = {}
+    sources = list(job.sources)
+    for row in chains.prerequisites(session, job.id):
+        first = session.get_one(Job, row.prerequisite_id)
+        if chains.is_lost(session, first) and first.id not in stages:
+            stages[first.id] = _anew(session, first, stages)
+        again_as = stages[first.id].id if first.id in stages else first.id
+        assert again_as is not None
+        waits.append(Prerequisite(again_as, row.is_stage))
+        for number, source in enumerate(sources):
+            if source.get("job") == first.id:
+                words[source.get("id", first.id)] = again_as
+                sources[number] = {"job": again_as}
+    columns = chains.renamed(job.resolved_spec, job.reuse, job.layers, words)
+    return Submission(
+        id=ids.new_id("job"),
+        name=job.name,
+        spec=job.spec,
+        dataset_id=job.dataset_id,
+        sources=sources,
+        priority=job.priority,
+        tags=job.tags,
+        device=job.device,
+        parent=job.id,
+        prerequisites=waits,
+        **columns,
+    )
+
+
+def _known(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of the sources that are models already."""
+    return [source["id"] for source in sources if "id" in source]
 
 
 def _take_key(session: Session, request: Request, job_id: str) -> Job | None:
@@ -170,7 +234,7 @@ def _hold(session: Session, submission: Submission) -> None:
     )
     if dataset is None:
         raise NotFound("dataset", submission.dataset_id)
-    wanted = sorted({source["id"] for source in submission.sources})
+    wanted = sorted(set(_known(submission.sources)))
     if not wanted:
         return
     found = session.scalars(

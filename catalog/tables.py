@@ -24,6 +24,7 @@ from catalog.ledger import (
     SweepState,
     Worker,
 )
+from catalog.prerequisites import JobPrerequisite
 from catalog.shelves import (
     Alias,
     Dataset,
@@ -47,6 +48,7 @@ __all__ = [
     "Event",
     "Idempotency",
     "Job",
+    "JobPrerequisite",
     "JobSource",
     "LayerSample",
     "Metric",

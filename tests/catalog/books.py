@@ -1,11 +1,12 @@
 """Short words for what the ledger's tests do again and again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select, text
 
-from catalog import events, ids, jobs, metrics, sweep, workers
+from catalog import chains, events, ids, jobs, metrics, sweep, workers
 from catalog.clock import Moment
 from catalog.jobs import Claim, Submission
 from catalog.models import Registration
@@ -51,6 +52,36 @@ class Books:
         }
         with transaction() as session:
             return jobs.add(session, Submission(name=name, **asked)).id
+
+    def submit_chain(self, stages: int = 2, **changes: Any) -> list[str]:
+        """Accept a job with stages, each on top of the one before; the job is last."""
+        made = [ids.new_id("job") for _ in range(stages + 1)]
+        with transaction() as session:
+            links = [self._link(made[: n + 1], n == stages) for n in range(stages + 1)]
+            last = replace(links[-1], stages=links[:-1], **changes)
+            jobs.add(session, last)
+        return made
+
+    def _link(self, made: list[str], is_last: bool) -> Submission:  # noqa: FBT001
+        below = made[:-1]
+        entry = [{"from": below[-1], "layers": ".*"}] if below else []
+        spec = {**SPEC, "reuse": entry}
+        return Submission(
+            id=made[-1],
+            name=f"link-{len(made)}",
+            spec=spec,
+            resolved_spec=spec,
+            dataset_id=self.dataset,
+            sources=[{"job": below[-1]}] if below else [],
+            reuse=[{"layer": "hidden1", "source": word} for word in below[-1:]],
+            prerequisites=[jobs.Prerequisite(one, is_last) for one in below],
+        )
+
+    def is_last_of(self, job_id: str) -> bool:
+        """Say whether stages were made for a job."""
+        with reading() as session:
+            rows = chains.prerequisites(session, job_id)
+        return any(row.is_stage for row in rows)
 
     def work(self, name: str = "lab-1", device: str = "cpu", host: str = "lab") -> str:
         """Enter a worker."""

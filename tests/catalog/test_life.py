@@ -57,6 +57,8 @@ class Expected:
     """Where it died, and how often in a row."""
     memory_failures: int = 0
     kept: Any = None
+    stages: tuple[str, ...] = ()
+    """Jobs that it waits for, made for it."""
     """The row as it was when the job ended."""
 
 
@@ -86,15 +88,23 @@ class Life(RuleBasedStateMachine):
     def submit(self) -> None:
         self.jobs[self.books.submit()] = Expected()
 
+    @rule(stages=st.integers(1, 2))
+    def submit_chain(self, stages: int) -> None:
+        made = self.books.submit_chain(stages)
+        for number, job_id in enumerate(made):
+            self.jobs[job_id] = Expected(stages=tuple(made[:number]))
+
     @precondition(lambda self: self.jobs)
     @rule(chosen=st.data())
     def cancel(self, chosen: st.DataObject) -> None:
         job_id, job = self._any(chosen)
         if self._refused(jobs.cancel, job_id, refused=job.status in TERMINAL):
             return
-        job.desired = "cancel"
-        if job.status != "running":
-            self._end(job_id, "cancelled")
+        self._cancelled(job_id)
+        for stage in reversed(job.stages):
+            alive = self.jobs[stage].status not in TERMINAL
+            if alive and self.books.is_last_of(job_id) and not self._wanted(stage):
+                self._cancelled(stage)
 
     @precondition(lambda self: self.jobs)
     @rule(chosen=st.data())
@@ -123,7 +133,12 @@ class Life(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(LAB))
     def claim(self, worker: str) -> None:
         queue = [(j, e) for j, e in self.jobs.items() if e.status == "queued"]
-        ready = [job_id for job_id, job in queue if not job.waits]
+        unmet = {j for j, e in self.jobs.items() if e.status != "succeeded"}
+        ready = [
+            job_id
+            for job_id, job in queue
+            if not job.waits and not unmet.intersection(job.stages)
+        ]
 
         claim = self.books.try_claim(worker)
 
@@ -132,6 +147,8 @@ class Life(RuleBasedStateMachine):
             return
         job = dict(queue)[claim.job_id]
         assert not ready or claim.job_id <= ready[0]
+        assert not unmet.intersection(job.stages)
+        assert all(source["folder"] for source in claim.sources)
         assert claim.attempt == len(job.claims) + 1
         assert claim.checkpoint_step == job.saved
         job.claims.append(claim)
@@ -353,9 +370,27 @@ class Life(RuleBasedStateMachine):
         else:
             self._free(job, waits=waits)
 
+    def _wanted(self, job_id: str) -> bool:
+        return any(
+            job_id in job.stages
+            and job.status not in TERMINAL
+            and job.desired != "cancel"
+            for job in self.jobs.values()
+        )
+
+    def _cancelled(self, job_id: str) -> None:
+        self.jobs[job_id].desired = "cancel"
+        if self.jobs[job_id].status != "running":
+            self._end(job_id, "cancelled")
+
     def _end(self, job_id: str, status: str) -> None:
         self.jobs[job_id].status = status
         self.jobs[job_id].kept = _spelled(self.books.job(job_id))
+        if status == "succeeded":
+            return
+        for other, job in self.jobs.items():
+            if job_id in job.stages and job.status not in TERMINAL:
+                self._end(other, status)
 
 
 def _spelled(job: Any) -> dict[str, Any]:
