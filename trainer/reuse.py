@@ -96,28 +96,29 @@ def load(network: Network, matches: Sequence[Match], folders: Sequence[Path]) ->
 def _load_layer(network: Network, match: Match, source: ModelFolder) -> dict[str, str]:
     """Copy one layer's tensors; return the SHA-256 of each as it was loaded."""
     ours = network.layers[match.layer].state_dict()
-    names = [f"{match.layer}.{name}" for name in ours]
+    theirs_name = match.source_layer or match.layer
     stated = {
         tensor["name"]: tensor["sha256"]
         for layer in source.description["layers"]
-        if layer["name"] == match.layer
+        if layer["name"] == theirs_name
         for tensor in layer["tensors"]
     }
     (row,) = (row for row in network.rows if row.name == match.layer)
-    stacked = {name: tensor.stacked for name, tensor in row.tensors.items()}
+    names = {f"{theirs_name}.{name}": name for name in ours}
     hashes: dict[str, str] = {}
-    for name, theirs in source.tensors(names).items():
-        hashes[name] = tensor_sha256(theirs)
-        if hashes[name] != stated.get(name):
+    for name, theirs in source.tensors(list(names)).items():
+        own = names[name]
+        as_ours = f"{match.layer}.{own}"
+        hashes[as_ours] = tensor_sha256(theirs)
+        if hashes[as_ours] != stated.get(name):
             why = f"tensor {name!r} is not as described"
             raise ModelBroken(source.folder, why)
-        own = name.partition(".")[2]
         target = ours[own]
         _check(name, target, theirs, match)
         with torch.no_grad():
             if match.adapted:
-                _overlap(name, target, theirs, stacked[own])
-                hashes[name] = tensor_sha256(target)
+                _overlap(name, target, theirs, row.tensors[own].stacked)
+                hashes[as_ours] = tensor_sha256(target)
             else:
                 target.copy_(theirs)
     return hashes

@@ -88,6 +88,7 @@ def description(assembly: Assembly) -> dict[str, Any]:
                     "parameters",
                     "frozen",
                     "source",
+                    "source_layer",
                 )
             }
             | {ZERO_FRACTION: zeros.get(name)}

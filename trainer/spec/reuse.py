@@ -20,6 +20,7 @@ from pydantic_core import SchemaError
 from trainer.spec.base import Spec
 from trainer.spec.data.layout import InputPart
 from trainer.spec.errors import Problem, nearest, pointer
+from trainer.spec.layer_map import LayerMap, destinations, map_problems
 from trainer.spec.layers import OUTPUT
 from trainer.spec.network import INPUT, Row
 from trainer.spec.shapes import Shape
@@ -53,8 +54,11 @@ class Reuse(Spec):
     """The source: an id, ``name`` (latest), ``name@alias`` or ``name@version``."""
     layers: Selection = ".*"
     """Which of the source's layers go into the layers of the same name here."""
+    rename: LayerMap = Field(default_factory=dict, max_length=1000)
+    """Layers that go by another name here: the source's name, then ours. A ``*`` on
+    both sides stands for the same characters."""
     freeze: Selection | None = None
-    """Which of them keep their values; absent: none."""
+    """Which of them, by the source's names, keep their values; absent: none."""
     on_mismatch: Literal["error", "skip", "adapt"] = "error"
     """What to do where shapes differ: refuse, leave the layer new, or slice and pad."""
 
@@ -102,6 +106,8 @@ class Match:
     state: State
     source: str | None = None
     """Id of the model that the layer comes from."""
+    source_layer: str | None = None
+    """Its name there."""
     entry: int | None = None
     """Position of the reuse entry, from 0."""
     frozen: bool = False
@@ -178,14 +184,19 @@ def match(
             )
             continue
         problems += _nothing_chosen(number, entry, source, chosen, frozen)
-        for name in chosen:
+        wrong = map_problems(number, entry.rename, source.order, chosen, list(targets))
+        if wrong:
+            problems += wrong
+            continue
+        for theirs, name in destinations(entry.rename, chosen).items():
             line = _line(
                 Match(
                     name,
                     "dropped",
                     source.id,
+                    theirs,
                     number,
-                    source_shapes=source.shapes.get(name, {}),
+                    source_shapes=source.shapes.get(theirs, {}),
                 ),
                 entry,
                 targets.get(name),
@@ -194,19 +205,23 @@ def match(
             if isinstance(line, Problem):
                 problems.append(line)
             elif line.state == "reused" and name in found:
-                problems.append(
-                    Problem(
-                        pointer("reuse", number, "layers"),
-                        "reused_twice",
-                        f"layer {name!r} is already taken from another source",
-                    )
-                )
+                problems.append(_taken_twice(number, found[name], sources))
             elif line.state == "reused":
-                found[name] = replace(line, frozen=name in frozen)
+                found[name] = replace(line, frozen=theirs in frozen)
             else:
                 dropped.append(line)
     news = [Match(r.name, "new", shapes=_shapes(r)) for r in rows]
     return [found.get(line.layer, line) for line in news] + dropped, problems
+
+
+def _taken_twice(number: int, first: Match, sources: Sequence[Source]) -> Problem:
+    """Say that a layer is taken from two entries."""
+    other = sources[first.entry or 0].name
+    detail = (
+        f"layer {first.layer!r} is already taken from {other!r} (entry {first.entry}, "
+        f"layer {first.source_layer!r})"
+    )
+    return Problem(pointer("reuse", number, "layers"), "reused_twice", detail)
 
 
 def fed_by_input(rows: Sequence[Row]) -> set[str]:
@@ -283,7 +298,7 @@ def _line(
         return replace(line, reason="the new network has no such layer")
     ours = _shapes(row)
     line = replace(line, shapes=ours)
-    if name == OUTPUT and not same_classes:
+    if name == line.source_layer == OUTPUT and not same_classes:
         return replace(line, reason="the classes differ")
     if ours == dict(theirs):
         return replace(line, state="reused")

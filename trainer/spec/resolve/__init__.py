@@ -122,6 +122,9 @@ class Resolution:
                 "parameters": row.parameters,
                 "frozen": row.name in frozen,
                 "source": by_name[row.name].source if row.name in by_name else None,
+                "source_layer": by_name[row.name].source_layer
+                if row.name in by_name
+                else None,
             }
             for row in self.layers
         ]
@@ -136,6 +139,7 @@ class Resolution:
                 "state": "frozen" if m.frozen else m.state,
                 "frozen": m.frozen,
                 "source": m.source,
+                "source_layer": m.source_layer,
                 "entry": m.entry,
                 "adapted": m.adapted,
                 "shape": {name: list(shape) for name, shape in m.shapes.items()},

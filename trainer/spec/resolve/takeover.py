@@ -15,6 +15,7 @@ from trainer.spec.data.layout import Tokens
 from trainer.spec.data.schema import Schema
 from trainer.spec.errors import InvalidSpec, Problem, pointer
 from trainer.spec.job import JobSpec
+from trainer.spec.layer_map import destinations
 from trainer.spec.network import NetworkSpec, Row, filled, table
 from trainer.spec.resolve.entry import with_entry
 from trainer.spec.resolve.reconstruction import given_back
@@ -141,7 +142,7 @@ def _taken_over(
         theirs = _as_seen_by(source, inputs)
         try:
             chosen = _lowest(spec.network, plain, theirs).intersection(
-                select(entry.layers, source.order)
+                destinations(entry.rename, select(entry.layers, source.order)).values()
             )
         except BadPattern:
             continue
