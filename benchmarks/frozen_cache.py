@@ -1,11 +1,21 @@
-"""What it saves to compute frozen layers once: seconds per epoch, paired, on one core.
+"""What it saves to compute frozen layers once, against what the removed work predicts.
 
-Each network is trained on MNIST-shaped rows in five ways: all layers trained; frozen
-layers run again in every batch, as a loop written by hand does; their outputs computed
-anew in every epoch (`frozen_cache: off`); kept by the first job, which fills the cache;
-and found by a second job. The ways take turns, and the clock is that of the processor,
-so other work on the machine tells little. The last column is what the floating-point
-work left out would allow.
+Each network is trained on MNIST-shaped rows in several ways that take turns epoch by
+epoch in one process: frozen layers run again in every batch, as a loop written by hand
+does; their outputs computed anew in every epoch (`frozen_cache: off`); kept by the
+first job, which fills the cache; and found by a second job. The clock is that of the
+processor, so other work on the machine tells little; figures are medians.
+
+Three predictions stand beside the measured speed-up:
+
+    work    floating-point work of an epoch with the frozen layers / without them
+    job     the same of a whole first job, in which the frozen layers run once
+    time    an epoch / the same epoch without the time of the frozen layers' products
+
+`work` and `job` take the head's products for as fast, number by number, as the frozen
+layers' larger ones, and the rest of a step for nothing; `time` takes both as they are,
+measured in the same epochs. A forward product counts once; a layer that learns adds one
+for its weights and, unless it is the lowest that learns, one for its input.
 
     python benchmarks/frozen_cache.py [--rows 10000] [--epochs 10] [--only conv]
 """
@@ -13,9 +23,9 @@ work left out would allow.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from statistics import median
@@ -23,12 +33,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trainer.assembly import Assembly, assembled
 from trainer.data.dataset import Dataset, described
 from trainer.data.examples import Examples
-from trainer.network import Network
+from trainer.network import Cut, Network
 from trainer.process.commands import Commands
+from trainer.process.environment import settle
 from trainer.process.order import Order, OrderedSource
 from trainer.run import Run
 from trainer.spec.network import INPUT
@@ -69,18 +81,25 @@ CASES = (
     Case("784-300-100-50-50-10, 3 frozen", dense(300, 100, 50, 50), "hidden[123]", 50),
     Case("784-300-100-50-50-10, 3 frozen", dense(300, 100, 50, 50), "hidden[123]", 200),
     Case("784-2000x3-10, 3 frozen", dense(2000, 2000, 2000), "hidden.", 512),
-    Case("conv32-conv64 frozen, dense128", CONVOLUTIONAL, "conv.", 50),
+    Case("conv32-conv64 frozen, 128-10", CONVOLUTIONAL, "conv.", 50),
+    Case("conv32-conv64 frozen, 10", CONVOLUTIONAL[:-1], "conv.", 50),
 )
+WAYS = ("by hand", "recomputed", "first job", "second job")
 
 
 @dataclass(frozen=True)
 class Timing:
     """Processor seconds of one training."""
 
-    steady: float
-    """Of an epoch after the first."""
-    mean: float
-    """Of an epoch when everything is spread over all of them."""
+    epochs: list[float]
+    """Of each epoch, evaluation included."""
+    frozen: list[float]
+    """Of the frozen layers in each epoch, where they run apart from the rest."""
+
+    @property
+    def steady(self) -> float:
+        """Return those of an epoch after the first."""
+        return median(self.epochs[1:])
 
 
 class Bench(Run):
@@ -134,12 +153,13 @@ def source(case: Case, folder: Path) -> Path:
     return folder
 
 
-def timed(training: Training, epochs: int) -> Timing:
-    """Train to the end."""
+def epochs_of(training: Training) -> Iterator[float]:
+    """Yield the processor seconds of one epoch after another."""
     started = time.process_time()
-    ends = [time.process_time() for report in fit(training) if report.rows]
-    steady = [after - before for before, after in pairwise(ends)]
-    return Timing(median(steady), (ends[epochs - 1] - started) / epochs)
+    for report in fit(training, pause_seconds=3600.0):
+        if report.rows and not report.done:
+            yield time.process_time() - started
+            started = time.process_time()
 
 
 def by_hand(assembly: Assembly) -> Training:
@@ -160,36 +180,56 @@ def by_hand(assembly: Assembly) -> Training:
 def measure(
     case: Case, data: Dataset, epochs: int, folder: Path
 ) -> Mapping[str, Timing]:
-    """Train in all five ways, one after the other."""
+    """Train in all ways, one epoch of each in turn."""
     model = OrderedSource(id="mdl_source", folder=folder / "source")
+    shelf = folder / f"cache{time.monotonic_ns()}"
 
-    def built(*, freeze: bool = True, mode: str = "auto", cache: str = "x") -> Assembly:
+    def built(mode: str = "auto") -> Assembly:
         order = Order(
-            spec=spec(case, epochs, freeze=freeze, mode=mode),
+            spec=spec(case, epochs, freeze=True, mode=mode),
             dataset=Path("rows"),
             sources=(model,),
-            frozen_cache=folder / cache,
+            frozen_cache=shelf,
             frozen_cache_bytes=CACHE_BYTES,
         )
         return assembled(order, data)
 
-    shelf = f"cache{time.monotonic_ns()}"
-    ways: dict[str, Callable[[], Training]] = {
-        "all trained": lambda: built(freeze=False).training,
-        "by hand": lambda: by_hand(built()),
-        "recomputed": lambda: built(mode="off").training,
-        "first job": lambda: built(cache=shelf).training,
-        "second job": lambda: built(cache=shelf).training,
+    made = [built(), built("off"), built(), built()]
+    trainings = [by_hand(made[0]), *(one.training for one in made[1:])]
+    running = [epochs_of(training) for training in trainings]
+    with clocked() as seconds:
+        turns = [
+            [(next(way), seconds.pop("frozen", 0.0)) for way in running]
+            for _ in range(epochs)
+        ]
+    return {
+        name: Timing(*map(list, zip(*[turn[number] for turn in turns], strict=True)))
+        for number, name in enumerate(WAYS)
     }
-    return {name: timed(way(), epochs) for name, way in ways.items()}
 
 
-def allowed(case: Case) -> float:
-    """Return how much less floating-point work an epoch has above the cut.
+@contextmanager
+def clocked() -> Iterator[dict[str, float]]:
+    """Add up the processor seconds of the frozen layers under the name `frozen`."""
+    found: dict[str, float] = {}
+    plain = Network.run_below
 
-    A forward product counts once; a layer that learns adds one for its weights and,
-    unless it is the lowest that learns, one for its input.
-    """
+    def run_below(self: Network, cut: Cut, x: Tensor) -> dict[str, Tensor]:
+        started = time.process_time()
+        values = plain(self, cut, x)
+        took = time.process_time() - started
+        found["frozen"] = found.get("frozen", 0.0) + took
+        return values
+
+    Network.run_below = run_below  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        Network.run_below = plain  # type: ignore[method-assign]
+
+
+def work_of(case: Case) -> tuple[int, int]:
+    """Return the products per example of the frozen layers, and of learning above."""
     data = rows(200)
     folder = Path(tempfile.mkdtemp())
     model = OrderedSource(id="mdl_source", folder=source(case, folder / "source"))
@@ -203,8 +243,7 @@ def allowed(case: Case) -> float:
     work = products(network)
     forward = sum(work[name] for name in work if name in below)
     learning = [name for name in work if name not in below]
-    above = sum(work[name] * 3 for name in learning) - work[learning[0]]
-    return (forward + above) / above
+    return forward, sum(work[name] * 3 for name in learning) - work[learning[0]]
 
 
 def products(network: Network) -> dict[str, int]:
@@ -219,39 +258,48 @@ def products(network: Network) -> dict[str, int]:
 
 
 def main() -> None:
-    """Print one line per network."""
+    """Print a few lines per network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="networks whose name holds this")
     options = parser.parse_args()
+    settle(1)
     data = rows(options.rows)
     print(f"torch {torch.__version__}, one thread, {options.rows} rows, ", end="")
-    print(f"{options.epochs} epochs, median of {options.rounds} rounds")
-    names = ("all trained", "by hand", "recomputed", "first job", "second job")
-    print("\nsteady processor seconds per epoch; in brackets by hand / this way")
-    print(f"{'':34}{'batch':>6}" + "".join(f"{name:>16}" for name in names))
+    print(f"{options.epochs} epochs, processor seconds, medians")
     for case in (case for case in CASES if options.only in case.name):
         with tempfile.TemporaryDirectory() as folder:
             source(case, Path(folder) / "source")
-            rounds = [
-                measure(case, data, options.epochs, Path(folder))
-                for _ in range(options.rounds)
-            ]
-        print(f"{case.name:34}{case.batch:>6}", end="")
-        for name in names:
-            seconds = median(each[name].steady for each in rounds)
-            ratio = median(
-                each["by hand"].steady / each[name].steady for each in rounds
-            )
-            print(f"{seconds:9.3f} ({ratio:4.1f})", end="")
-        print(f"\n{'  everything spread over the epochs':40}", end="")
-        for name in names:
-            seconds = median(each[name].mean for each in rounds)
-            ratio = median(each["by hand"].mean / each[name].mean for each in rounds)
-            print(f"{seconds:9.3f} ({ratio:4.1f})", end="")
-        print(f"   the work allows {allowed(case):.1f}", flush=True)
+            found = measure(case, data, options.epochs, Path(folder))
+        told(case, found, options.epochs)
+
+
+def told(case: Case, found: Mapping[str, Timing], epochs: int) -> None:
+    """Print what one network took, and what was predicted."""
+    print(f"\n{case.name}, batch {case.batch}")
+    for name in WAYS:
+        each = found[name]
+        print(f"  {name:12} {each.steady:8.3f} s an epoch", end="")
+        print(f"{sum(each.epochs):10.3f} s in all")
+    below, above = work_of(case)
+    work = (below + above) / above
+    job = epochs * (below + above) / (below + epochs * above)
+    first, second = found["first job"], found["second job"]
+    for name in WAYS[:2]:
+        without = found[name]
+        pairs = list(zip(without.epochs[1:], second.epochs[1:], strict=True))
+        steady = median(before / after for before, after in pairs)
+        compared("work", name, steady, work)
+        compared("job", name, sum(without.epochs) / sum(first.epochs), job)
+    left = zip(without.epochs[1:], without.frozen[1:], strict=True)
+    compared("time", name, steady, median(a / (a - frozen) for a, frozen in left))
+
+
+def compared(kind: str, name: str, measured: float, predicted: float) -> None:
+    """Print a measured speed-up beside a predicted one."""
+    print(f"  against {name:12} {kind:5} measured {measured:6.1f}", end="")
+    print(f", predicted {predicted:6.1f}: {measured / predicted:5.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -247,3 +247,16 @@ def test_the_summary_says_what_was_saved_of_what(
     }
 
     assert summary(report | facts).startswith(expected)
+
+
+@pytest.mark.parametrize("rows", [3, 2**21])
+def test_a_room_has_its_shape_whatever_pages_it_is_made_of(rows: int) -> None:
+    made = room.empty((rows, 1, 3), torch.bfloat16, torch.device("cpu"))
+
+    made.zero_()
+    made[-1] = 1
+
+    assert made.shape == (rows, 1, 3)
+    assert made.is_contiguous()
+    assert made.data_ptr() % made.dtype.itemsize == 0
+    assert made.sum(dtype=torch.float64) == 3

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.errors import FrozenMoved
+from trainer.frozen import room
 from trainer.saved.model_folder import tensor_sha256
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ def features(
     for values, took in chunks(network, cut, rows, device, chunk):
         for name, value in values.items():
             if name not in gathered:
-                gathered[name] = value.new_empty((len(rows), *value.shape[1:]))
+                shape = (len(rows), *value.shape[1:])
+                gathered[name] = room.empty(shape, value.dtype, value.device)
             gathered[name][start : start + len(value)] = value
         start += chunk
         seconds += took

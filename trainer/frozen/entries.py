@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 import torch
 
+from trainer.frozen import room
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
+CPU = torch.device("cpu")
 META = "meta.json"
 META_LIMIT = 2**20
 """Bytes of meta.json that are read at most."""
@@ -185,7 +188,8 @@ class Writing:
 
     def _gather(self, name: str, value: Tensor) -> None:
         if name not in self.values:
-            self.values[name] = value.new_empty((self.rows, *value.shape[1:]))
+            shape = (self.rows, *value.shape[1:])
+            self.values[name] = room.empty(shape, value.dtype, value.device)
         self.values[name][self._start : self._start + len(value)] = value
 
 
@@ -271,7 +275,7 @@ def _copied(key: str, folder: Path, meta: Mapping[str, Any]) -> Entry:
     values: dict[str, Tensor] = {}
     for number, facts in enumerate(meta["arrays"]):
         name = facts["name"]
-        values[name] = torch.empty_like(shapes[name])
+        values[name] = room.empty(shapes[name].shape, shapes[name].dtype, CPU)
         digest = _read(folder / f"{number}.npy", values[name], judge)
         if digest != facts["sha256"]:
             raise Corrupt
@@ -281,11 +285,11 @@ def _copied(key: str, folder: Path, meta: Mapping[str, Any]) -> Entry:
 def _read(path: Path, value: Tensor, judge: Callable[[int], None]) -> str:
     """Fill a tensor from the end of a file; return the SHA-256 of what was read."""
     digest = hashlib.sha256(usedforsecurity=False)
-    room = as_array(value).reshape(-1).data.cast("B")
+    space = as_array(value).reshape(-1).data.cast("B")
     with path.open("rb", buffering=0) as file:
-        file.seek(-len(room), 2)
-        for start in range(0, len(room), BLOCK):
-            block = room[start : start + BLOCK]
+        file.seek(-len(space), 2)
+        for start in range(0, len(space), BLOCK):
+            block = space[start : start + BLOCK]
             if file.readinto(block) != len(block):
                 raise Corrupt
             digest.update(block)
