@@ -128,7 +128,7 @@ def _ordered(
             seed=asked.seed,
             limit=asked.limit,
             seconds=limits.recommend_seconds,
-            threads=min(len(os.sched_getaffinity(0)), MOST_THREADS),
+            threads=min(os.cpu_count() or 1, MOST_THREADS),
         )
         return row, order, len(found[most:])
 

@@ -9,12 +9,14 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from tests.trainer.trainings import pictures
 from trainer.transfer import logistic
 from trainer.transfer.cuts import narrowed
 from trainer.transfer.decomposition import decomposed
 from trainer.transfer.evidence import log_maximum_evidence
 from trainer.transfer.ridge import answered
-from trainer.transfer.scores import judged
+from trainer.transfer.samples import DrawnRows
+from trainer.transfer.scores import judged, scored
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -101,7 +103,7 @@ def test_a_row_is_answered_by_the_ridge_model_of_all_the_others(width: int) -> N
     features, targets = drawn(20, width, 1.0)
     found = decomposed(features)
 
-    answers = answered(found, targets, features[:3] + 0.1)
+    answers = answered(found, targets, found.left[:3])
 
     penalty = answers.strength * float((found.singular**2).mean())
     for row in (0, 7, 19):
@@ -116,7 +118,7 @@ def test_further_rows_are_answered_by_the_ridge_model_of_all_rows() -> None:
     further = features[:4] + 0.3
     found = decomposed(features)
 
-    answers = answered(found, targets, further)
+    answers = answered(found, targets, found.projected(further))
 
     model = Ridge(alpha=answers.strength * float((found.singular**2).mean()))
     slow = model.fit(features, targets).predict(further)
@@ -135,6 +137,25 @@ def test_a_feature_that_never_changes_has_no_direction() -> None:
     assert decomposed(np.ones((6, 3))).rank == 0
 
 
+def test_a_layer_that_gives_nothing_is_scored_like_a_guess() -> None:
+    classes = np.array([0, 0, 0, 1] * 5)
+    targets = np.eye(2)[classes]
+    rows = DrawnRows(
+        schema=pictures().schema,
+        columns={},
+        rows=np.arange(20),
+        train=12,
+        targets=targets,
+        task="classification",
+    )
+
+    found = scored(np.zeros((20, 7), np.float32), rows)
+
+    assert np.isfinite(found.logme)
+    assert found.ridge.value == pytest.approx(0.75)
+    assert found.probe(rows).value == pytest.approx(0.75)
+
+
 def test_the_logistic_fits_are_those_of_scikit_learn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,13 +163,14 @@ def test_the_logistic_fits_are_those_of_scikit_learn(
     monkeypatch.setattr(logistic, "SETTLED", 1e-6)
     features, targets = drawn(90, 4, 1.0)
     classes = np.digitize(targets[:, 0], [-2, 2])
-    turned = logistic.components(decomposed(features), features[:0])
+    found = decomposed(features)
+    turned = logistic.components(found, found.left[:0])
     uses = np.stack([np.ones(90, bool), np.arange(90) % 5 != 0])
 
-    found = logistic.fitted(turned, classes, 3, uses)
+    fits = logistic.fitted(turned, classes, 3, uses)
 
     slow = LogisticRegression(C=1 / logistic.PENALTY, tol=1e-8, max_iter=5_000)
-    for fit, use in zip(found, uses, strict=True):
+    for fit, use in zip(fits, uses, strict=True):
         slow.fit(turned[use, :-1], classes[use])
         assert fit[:-1] == pytest.approx(slow.coef_.T, abs=2e-3)
 
@@ -158,7 +180,8 @@ def test_fits_are_the_same_however_many_are_made_at_once(
 ) -> None:
     features, targets = drawn(60, 5, 1.0)
     classes = (targets[:, 0] > 0).astype(np.int64)
-    turned = logistic.components(decomposed(features), features[:0])
+    found = decomposed(features)
+    turned = logistic.components(found, found.left[:0])
     uses = np.stack([np.arange(60) % 5 != fold for fold in range(5)])
     monkeypatch.setattr(logistic, "SETTLED", 1e-5)
     monkeypatch.setattr(logistic, "ITERATIONS", 2_000)
@@ -170,13 +193,18 @@ def test_fits_are_the_same_however_many_are_made_at_once(
     assert together == pytest.approx(alone, abs=1e-3)
 
 
+def tried(features: Array, classes: Array, train: int) -> Array:
+    """Return which rows are answered rightly, the first of them trained on."""
+    found = decomposed(features[:train])
+    further = found.projected(features[train:])
+    return logistic.right_answers(found, further, classes, train)
+
+
 def test_classes_that_a_line_divides_are_answered_rightly() -> None:
     features, targets = drawn(80, 3, 0.0)
     classes = (targets[:, 0] > 0).astype(np.int64)
 
-    right = logistic.right_answers(
-        decomposed(features[:50]), features[50:], classes, 50
-    )
+    right = tried(features, classes, 50)
 
     assert right[:50].mean() >= 0.85
     assert right[50:].mean() >= 0.85
@@ -186,9 +214,7 @@ def test_a_class_that_only_held_rows_have_is_answered_wrongly_not_refused() -> N
     features, _ = drawn(20, 3, 1.0)
     classes = np.array([4, 7] * 8 + [9] * 4)
 
-    right = logistic.right_answers(
-        decomposed(features[:16]), features[16:], classes, 16
-    )
+    right = tried(features, classes, 16)
 
     assert not right[16:].any()
 

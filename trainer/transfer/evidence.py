@@ -20,7 +20,8 @@ ROUNDS = 200
 SETTLED = 1e-5
 """Relative change of α / β at which the fixed point is reached."""
 LARGEST = 1e12
-"""Bound of α and of β: features that say nothing have α → ∞, perfect ones β → ∞."""
+"""Bound of α and of β: features that say nothing have α → ∞, perfect ones β → ∞, and
+where there are no features α is nothing at all."""
 
 
 def log_maximum_evidence(found: Decomposition, targets: Array) -> float:
@@ -37,59 +38,66 @@ def log_maximum_evidence(found: Decomposition, targets: Array) -> float:
     """
     numbers = np.asarray(targets, np.float64)
     numbers = numbers - numbers.mean(axis=0)
-    along = found.left.T @ numbers  # (rank, outputs)
-    total = (numbers**2).sum(axis=0)
-    squares = found.singular**2
+    along = (found.left.T @ numbers) ** 2
+    outside = np.maximum((numbers**2).sum(axis=0) - along.sum(axis=0), 0)
+    squares = found.singular[:, None] ** 2
     rows = len(numbers) - 1  # the mean took one
-    each = [
-        _maximum(squares, along[:, column] ** 2, float(total[column]), rows)
-        for column in range(numbers.shape[1])
-    ]
-    return float(np.mean(each))
+    alpha, beta = _settled(squares, along, outside, rows)
+    each = evidence(alpha, beta, squares, along, outside, rows=rows)
+    return float(each.mean()) / rows
 
 
-def _maximum(squares: Array, along: Array, total: float, rows: int) -> float:
-    """Find α and β for one column, and return the evidence per row.
+def _settled(
+    squares: Array, along: Array, outside: Array, rows: int
+) -> tuple[Array, Array]:
+    """Return the α and β of each column at which its evidence is largest.
 
     Shapes:
-        squares: (rank,) s²; along: (rank,) (uᵀy)²; total is yᵀy.
+        squares: (rank, 1) s²; along: (rank, outputs) (uᵀy)²; outside: (outputs,).
     """
-    outside = max(total - float(along.sum()), 0.0)
-    alpha = beta = 1.0
+    alpha, beta = np.ones_like(outside), np.ones_like(outside)
     for _ in range(ROUNDS):
         ratio = alpha / beta
-        gamma = float((squares / (squares + ratio)).sum())
-        weights = float((squares * along / (squares + ratio) ** 2).sum())
-        left = outside + float((along * (ratio / (squares + ratio)) ** 2).sum())
-        alpha = min(gamma / max(weights, 1 / LARGEST), LARGEST)
-        beta = min((rows - gamma) / max(left, 1 / LARGEST), LARGEST)
-        if abs(alpha / beta - ratio) <= SETTLED * ratio:
+        shrunk = squares / (squares + ratio)
+        gamma = shrunk.sum(axis=0)
+        weights = (shrunk**2 * along / squares).sum(axis=0)
+        left = outside + ((1 - shrunk) ** 2 * along).sum(axis=0)
+        alpha = _bounded(gamma / np.maximum(weights, 1 / LARGEST))
+        beta = _bounded((rows - gamma) / np.maximum(left, 1 / LARGEST))
+        if (np.abs(alpha / beta - ratio) <= SETTLED * ratio).all():
             break
-    return evidence(alpha, beta, squares, along, outside, rows=rows) / rows
+    return alpha, beta
+
+
+def _bounded(values: Array) -> Array:
+    found: Array = np.clip(values, 1 / LARGEST, LARGEST)
+    return found
 
 
 def evidence(
-    alpha: float,
-    beta: float,
+    alpha: Array,
+    beta: Array,
     squares: Array,
     along: Array,
-    outside: float,
+    outside: Array,
     *,
     rows: int,
-) -> float:
-    """Return log p(y | F, α, β) from the decomposition (You et al. 2021, equation 2).
+) -> Array:
+    """Return log p(y | F, α, β) of each column (You et al. 2021, equation 2).
 
     `outside` is the part of yᵀy that no direction of the features reaches.
+
+    Shapes:
+        returns (outputs,).
     """
-    ratio = alpha / beta
-    left = outside + float((along * (ratio / (squares + ratio)) ** 2).sum())
-    weights = float((squares * along / (squares + ratio) ** 2).sum())
-    determinant = float(np.log(alpha + beta * squares).sum())
-    return 0.5 * float(
+    shrunk = squares / (squares + alpha / beta)
+    left = outside + ((1 - shrunk) ** 2 * along).sum(axis=0)
+    weights = (shrunk**2 * along / squares).sum(axis=0)
+    found: Array = 0.5 * (
         len(squares) * np.log(alpha)
-        + rows * np.log(beta)
-        - rows * np.log(2 * np.pi)
+        + rows * np.log(beta / (2 * np.pi))
         - beta * left
         - alpha * weights
-        - determinant
+        - np.log(alpha + beta * squares).sum(axis=0)
     )
+    return found

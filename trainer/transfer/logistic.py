@@ -41,8 +41,8 @@ def right_answers(
     held back by the model of all training rows.
 
     Shapes:
-        further: (held rows, width); classes: (train + held rows,); returns one truth
-        value for each of them.
+        further: (held rows, rank), projected; classes: (train + held rows,); returns
+        one truth value for each of them.
     """
     features = components(found, further)
     there, numbers = np.unique(classes[:train], return_inverse=True)
@@ -65,7 +65,7 @@ def components(found: Decomposition, further: Array) -> Array:
     """
     rank = min(found.rank, COMPONENTS)
     size = found.singular[:rank]
-    turned = np.concatenate([found.left, found.projected(further)])[:, :rank] * size
+    turned = np.concatenate([found.left, further])[:, :rank] * size
     own = turned[: len(found.left)]
     length = np.sqrt((own**2).mean()) if own.any() else 1.0
     return np.hstack([turned / length, np.ones((len(turned), 1))]).astype(np.float32)

@@ -43,7 +43,7 @@ def answered(found: Decomposition, targets: Array, further: Array) -> RidgeAnswe
     """Fit, choose the penalty by the left-out errors, and answer further rows.
 
     Shapes:
-        targets: (rows, outputs); further: features (further rows, width).
+        targets: (rows, outputs); further: (further rows, rank), projected.
     """
     numbers = np.asarray(targets, np.float64)
     mean = numbers.mean(axis=0)
@@ -62,7 +62,7 @@ def answered(found: Decomposition, targets: Array, further: Array) -> RidgeAnswe
         if wrong < error:
             best, error, kept = own, wrong, float(strength)
     shrunk = squares / (squares + kept * scale)
-    beyond = found.projected(further) @ (shrunk[:, None] * along)
+    beyond = further @ (shrunk[:, None] * along)
     return RidgeAnswers(best + mean, beyond + mean, kept)
 
 

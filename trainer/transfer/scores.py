@@ -40,7 +40,7 @@ class Scored:
 
     found: Decomposition
     further: Array
-    """Features of the rows held back."""
+    """The rows held back, in the coordinates of the decomposition."""
     logme: float
     """Log of the maximum evidence per training row (You et al. 2021)."""
     ridge: Judged
@@ -59,7 +59,8 @@ class Scored:
 def scored(features: Array, sample: DrawnRows) -> Scored:
     """Score the features (rows, width) of a sample's rows."""
     found = decomposed(features[: sample.train])
-    own, further = sample.targets[: sample.train], features[sample.train :]
+    own = sample.targets[: sample.train]
+    further = found.projected(features[sample.train :])
     answers = answered(found, own, further)
     unseen = np.concatenate([answers.own, answers.further])
     ridge = judged(unseen, sample.targets, sample.task)
