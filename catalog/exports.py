@@ -21,6 +21,9 @@ TRIES = 5
 HINT_SECONDS = 60
 """Age at which a form that nobody takes is hinted again."""
 
+FREE: dict[str, Any] = {"worker": None, "taken_until": None, "hinted_at": None}
+"""What a request is that nobody holds any more: the next sweep hints at it."""
+
 ExportStatus = Literal["queued", "running", "succeeded", "failed"]
 
 
@@ -48,18 +51,18 @@ def status_of(export: ModelExport) -> ExportStatus:
 def ask(session: Session, model: Model, wanted: ExportFormat) -> ModelExport:
     """Enter a request; one that waits or is done already is returned as it is.
 
-    One that failed begins anew.
+    One that failed makes room for a new one.
     """
     session.get(Model, model.id, with_for_update=True)
     row = find(session, model.id, wanted)
+    if row is not None and row.error is not None:
+        session.delete(row)  # a worker that was lost still names the old one
+        session.flush()
+        row = None
     if row is None:
         row = ModelExport(id=ids.new_id("exp"), model_id=model.id, format=wanted)
         session.add(row)
-    elif row.error is not None:
-        row.error = row.ended_at = row.report = row.hinted_at = None
-        row.attempt = 0
-        row.requested_at = session.scalar(select(now())) or row.requested_at
-    session.flush()
+        session.flush()
     return row
 
 
@@ -138,7 +141,7 @@ def failed(session: Session, taken: Taken, error: str) -> bool:
 
 def give_back(session: Session, taken: Taken) -> None:
     """Let others take a form again whose writer died."""
-    session.execute(_held(taken).values(worker=None, taken_until=None))
+    session.execute(_held(taken).values(**FREE))
 
 
 def release(session: Session, worker: str) -> None:
@@ -146,7 +149,7 @@ def release(session: Session, worker: str) -> None:
     session.execute(
         update(ModelExport)
         .where(ModelExport.worker == worker, ModelExport.ended_at.is_(None))
-        .values(worker=None, taken_until=None)
+        .values(**FREE)
         .execution_options(synchronize_session=False)
     )
 
