@@ -62,6 +62,7 @@ def source_of(folder: Path, identity: str) -> Source:
             (column["name"], column["kind"])
             for column in preprocessing.get("columns", ())
         ),
+        network=description.get("network") or {},
         **named_inputs(preprocessing),
     )
 

@@ -77,11 +77,13 @@ def learning(what: dict[str, Any], source: Path) -> Any:
 def test_no_optimizer_moves_a_frozen_tensor(
     rule: Any, source: Path, tmp_path: Path
 ) -> None:
-    own = {name: 0.05 for name in ("weight_decay", "l1", "l2") if name in fields(rule)}
+    own: dict[str, Any] = {
+        name: 0.05 for name in ("weight_decay", "l1", "l2") if name in fields(rule)
+    }
     pulls = {name: value for name, value in HARSH.items() if name not in own}
     if own:  # two that pull alike are refused
         pulls.pop("weight_decay", None)
-    optimizer: dict[str, Any] = {"kind": fields(rule)["kind"].default, **own}
+    optimizer = {"kind": str(fields(rule)["kind"].default)} | own
 
     tensors = proved(
         reusing(optimizer=optimizer, regularization=pulls, batch_size=44),

@@ -36,6 +36,7 @@ class Patient:
         self._phase = phase if submitted.get("phases") else None
         self.resolved = resolved
         """The spec in force."""
+        self._made = submitted["network"].get("from") is not None
         self.written = self._seen()
         """The spec as treatments see it; almost everything may be absent."""
 
@@ -45,6 +46,8 @@ class Patient:
 
     def whole(self, changed: Json) -> Json:
         """Return the submitted spec with what was changed of `written`."""
+        if self._made and changed["network"] == self.written["network"]:
+            changed = {**changed, "network": self.submitted["network"]}
         if self._phase is None:
             return changed
         phases = deepcopy(list(self.submitted["phases"]))
@@ -63,8 +66,14 @@ class Patient:
         return {**changed, "training": recipe, "phases": phases}
 
     def _seen(self) -> Json:
+        submitted = self.submitted
+        if self._made:  # treatments see layers, not the model that they come from
+            layers = self.resolved.network.model_dump(
+                mode="json", by_alias=True, exclude_none=True
+            )
+            submitted = {**submitted, "network": layers}
         if self._phase is None:
-            return self.submitted
+            return submitted
         phase = self.submitted["phases"][self._phase]
         recipe = dict(self.submitted.get("training") or {})
         recipe |= {name: phase[name] for name in OVERRIDES if name in phase}
@@ -72,7 +81,7 @@ class Patient:
             rule = recipe.get("optimizer", Training().optimizer.kind)
             rate = {"learning_rate": phase["learning_rate"]}
             recipe["optimizer"] = {**_named(rule), **rate}
-        rest = {name: each for name, each in self.submitted.items() if name != "phases"}
+        rest = {name: each for name, each in submitted.items() if name != "phases"}
         return {**rest, "training": recipe}
 
 

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from trainer.spec.base import Spec, variants
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
@@ -30,11 +31,29 @@ Lender = tuple[Step, Sequence[Shape]]
 class NetworkSpec(Spec):
     """The layers between the input and the output, in the order they are computed."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, alias="from"
+    )
+    """A catalogued model whose layers below its output stand below `layers`; the
+    resolved spec writes them out. Their values come by ``reuse``, as always."""
+    drop_top: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """How many of that model's upper layers with weights are left out, its output not
+    counted, with all that lies above them."""
     defaults: Defaults = Defaults()
     """What layers use where they say nothing."""
     layers: tuple[Layer, ...] = Field(max_length=100_000)
     """The layers; an empty list is a linear model. A last layer named ``output`` may
     be written out; else it follows from the task."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_of_its_own(cls, value: Any) -> Any:
+        """Let the layers of a model stand alone."""
+        if isinstance(value, Mapping) and value.get("from") is not None:
+            return {"layers": (), **value}
+        return value
 
 
 @dataclass(frozen=True)

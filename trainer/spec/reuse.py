@@ -84,6 +84,8 @@ class Source:
     """How a row of its input divides, if some of the numbers are names."""
     windows: Mapping[str, Any] | None = None
     """What its preprocessing says of windows, if it sees a time series."""
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Its layers with everything filled in, as JSON."""
 
 
 def named_inputs(preprocessing: Mapping[str, Any]) -> dict[str, Any]:

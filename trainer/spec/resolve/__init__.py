@@ -36,6 +36,7 @@ from trainer.spec.resolve.recipe import resolved_dataset, resolved_training
 from trainer.spec.resolve.reconstruction import reconstruction_problems
 from trainer.spec.resolve.sharing import sharing_problems
 from trainer.spec.resolve.takeover import matched, unreused_entry
+from trainer.spec.resolve.tops import written_out
 from trainer.spec.reuse import Match, Source
 from trainer.spec.training import Training
 
@@ -163,8 +164,21 @@ def resolve(
     Raises:
         InvalidSpec: with every problem that can be told at once.
     """
-    limits = limits or Limits()
+    whole = written_out(spec, sources)
+    try:
+        return _resolved(whole.spec, schema, sources, limits or Limits())
+    except InvalidSpec as error:
+        raise InvalidSpec([whole.placed(p) for p in error.problems]) from error
+
+
+def _resolved(
+    spec: JobSpec, schema: Schema, sources: Mapping[str, Source], limits: Limits
+) -> Resolution:
+    """Return a spec filled in whose network is written out."""
     _check_size(spec, limits)
+    if spec.pretraining:
+        detail = "a chain of jobs is made by the service: hand it in there"
+        raise InvalidSpec([Problem(pointer("pretraining"), "not_one_job", detail)])
     spec = with_verdict(spec)
     answer, problems = answer_of(schema, spec.dataset)
     if answer is not None:
