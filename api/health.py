@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, select
 from starlette.responses import PlainTextResponse, Response
 
 from api.answers import json_answer
@@ -17,6 +17,7 @@ from api.telemetry import Telemetry
 from catalog import jobs, workers
 from catalog.clock import now
 from catalog.errors import CatalogError, DatabaseUnavailable
+from catalog.prerequisites import is_ready
 from catalog.session import reading
 from catalog.tables import Job, Status, Worker
 from worker.queue import reachable
@@ -175,7 +176,7 @@ def _shown(worker: Worker, is_alive: bool) -> WorkerView:
 @router.get("/queues", response_model=QueuesView, responses=problems(503))
 def list_queues(session: Reading) -> Any:
     """Tell how many jobs wait, by the kind of device they need."""
-    due = func.sum(case((Job.run_after <= now(), 1), else_=0))
+    due = func.sum(case((and_(Job.run_after <= now(), is_ready()), 1), else_=0))
     query = (
         select(Job.device, func.count(), due, func.min(Job.created_at))
         .where(Job.status == Status.QUEUED)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import events, jobs
+from catalog import chains, events, jobs
 from catalog.tables import Attempt, Event, Job, Metric, Status
 from trainer.spec.resolve.recipe import rises
 
@@ -99,6 +99,21 @@ class DiagnosticView(BaseModel):
     """When it was written down."""
 
 
+class StageView(BaseModel):
+    """A job that was made for another one, to be done before it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    """The stage's job."""
+    name: str
+    """Its name, and the name of its model."""
+    status: str
+    """As of any job."""
+    model: str | None
+    """Id of the model it made."""
+
+
 class JobView(BaseModel):
     """A job: what was asked, what became of it."""
 
@@ -146,6 +161,13 @@ class JobView(BaseModel):
     """Jobs with a higher number start first."""
     parent: str | None
     """The job that this one retries or clones."""
+    waits_for: list[str]
+    """Jobs that must succeed before this one is taken; it is queued till then, without
+    a place in the queue."""
+    stages: list[StageView]
+    """The jobs of its pretraining, first to last."""
+    stage_of: list[str]
+    """The jobs that this one is a stage of; left empty in lists."""
     created_at: datetime
     """When it was accepted."""
     started_at: datetime | None
@@ -168,6 +190,7 @@ def show(session: Session, job: Job) -> JobView:
     view = show_all(session, [job])[0]
     view.progress.best = _best(session, job)
     view.diagnostics = _diagnostics(session, job)
+    view.stage_of = list(chains.made_for(session, job.id))
     return view
 
 
@@ -175,7 +198,22 @@ def show_all(session: Session, rows: Sequence[Job]) -> list[JobView]:
     """Return many jobs; the best value, which takes a query for each, is left out."""
     attempts = _attempts(session, [row.id for row in rows if row.attempt])
     places = jobs.positions(session, rows)
-    return [_view(row, attempts.get(row.id, []), places.get(row.id)) for row in rows]
+    views = [_view(row, attempts.get(row.id, []), places.get(row.id)) for row in rows]
+    by_id = {view.id: view for view in views}
+    for link in chains.links(session, list(by_id)):
+        view, first = by_id[link.job_id], link.prerequisite
+        if link.is_stage:
+            view.stages.append(
+                StageView(
+                    id=first.id,
+                    name=first.name,
+                    status=first.shown_status,
+                    model=first.model_id,
+                )
+            )
+        if first.status is not Status.SUCCEEDED and view.ended_at is None:
+            view.waits_for.append(first.id)
+    return views
 
 
 def _view(job: Job, attempts: list[AttemptView], place: int | None) -> JobView:
@@ -200,6 +238,9 @@ def _view(job: Job, attempts: list[AttemptView], place: int | None) -> JobView:
         tags=job.tags,
         priority=job.priority,
         parent=job.parent,
+        waits_for=[],
+        stages=[],
+        stage_of=[],
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.finished_at,

@@ -70,6 +70,8 @@ class DryRunView(BaseModel):
     """The match table."""
     warnings: list[str]
     """What is allowed but probably not meant."""
+    stages: list["DryRunView"] = []
+    """The same of each job of its pretraining, first to last."""
 
 
 async def hints_of(request: Request) -> Hints:
@@ -136,6 +138,7 @@ def list_jobs(
     model: Word = None,
     tag: Word = None,
     dataset: Word = None,
+    search: Word = None,
     created_after: Annotated[AwareDatetime | None, Query()] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -148,6 +151,7 @@ def list_jobs(
         tag=tag,
         dataset=None if dataset is None else _dataset_id(session, dataset),
         created_after=created_after,
+        search=search,
     )
     page = jobs.page(session, filters, limit, cursor)
     return json_answer(
@@ -188,6 +192,7 @@ def dry(found: Accepted) -> DryRunView:
         },
         reuse=resolution.match_table(),
         warnings=list(resolution.warnings),
+        stages=[dry(stage) for stage in found.stages],
     )
 
 

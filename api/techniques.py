@@ -24,6 +24,7 @@ from trainer.spec.mixing import Mixing
 from trainer.spec.normalizations import Normalization
 from trainer.spec.optimizers import Optimizer
 from trainer.spec.phases import Phase
+from trainer.spec.pretraining import Pretraining
 from trainer.spec.pruning import Pruning
 from trainer.spec.regularization import EarlyStopping, Regularization
 from trainer.spec.schedules import Schedule
@@ -56,6 +57,7 @@ FAMILIES: dict[str, object] = {
     "windows": Windows,
     "auxiliary_tasks": AuxiliaryTask,
     "phases": Phase,
+    "pretraining": Pretraining,
 }
 """Each family's union; its members follow from it."""
 

@@ -7,6 +7,7 @@ other.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -121,6 +122,35 @@ def is_lost(session: Session, job: Job) -> bool:
         return False
     model = None if job.model_id is None else session.get(Model, job.model_id)
     return model is None or model.deleted_at is not None
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two jobs of which one waits for the other, as both are shown."""
+
+    job_id: str
+    prerequisite: Job
+    is_stage: bool
+
+
+def links(session: Session, job_ids: Sequence[str]) -> list[Link]:
+    """Return what jobs wait for or have waited for, in order."""
+    rows = session.execute(
+        select(JobPrerequisite.job_id, Job, JobPrerequisite.is_stage)
+        .join(Job, Job.id == JobPrerequisite.prerequisite_id)
+        .where(JobPrerequisite.job_id.in_(job_ids))
+        .order_by(JobPrerequisite.job_id, JobPrerequisite.position)
+    )
+    return [Link(*row) for row in rows]
+
+
+def made_for(session: Session, job_id: str) -> Sequence[str]:
+    """Return the jobs that a job is a stage of."""
+    return session.scalars(
+        select(JobPrerequisite.job_id)
+        .where(JobPrerequisite.prerequisite_id == job_id, JobPrerequisite.is_stage)
+        .order_by(JobPrerequisite.job_id)
+    ).all()
 
 
 def renamed(

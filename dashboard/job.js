@@ -51,7 +51,7 @@ export async function enter(page, id, signal) {
       heard = told;
       show(places.findings, findings(job.diagnostics, (patch) => act("clone", patch)));
     }
-    const state = [job.status, job.model, job.attempt].join();
+    const state = [job.status, job.model, job.attempt, job.waits_for, job.stages?.map((one) => one.status)].join();
     show(live, status(job.status), " ", job.status === "succeeded" ? "" : progress(job));
     if (state === drawn) return;
     drawn = state;
@@ -104,12 +104,19 @@ export async function enter(page, id, signal) {
   look();
 }
 
+function jobLink(id, words) {
+  return el("a", { href: `#/jobs/${encodeURIComponent(id)}` }, words);
+}
+
 function about(job) {
   const same = (job.frozen ?? []).filter((one) => one.before === one.after).length;
   const cache = job.cache ?? {};
   return facts([
     ["Job", el("code", {}, job.id)],
     ["Model", job.model ? modelLink(job.model) : null],
+    ["Stages", job.stages?.length ? el("ol", { class: "chain" }, job.stages.map((one) => el("li", {}, jobLink(one.id, one.name), " ", status(one.status)))) : null],
+    ["Waits for", job.waits_for?.length ? job.waits_for.map((one) => jobLink(one, one)) : null],
+    ["Stage of", job.stage_of?.length ? job.stage_of.map((one) => jobLink(one, one)) : null],
     ["Data set", job.dataset ? datasetLink(job.dataset) : null],
     ["Made", time(job.created_at)], ["Started", time(job.started_at)], ["Ended", time(job.ended_at)],
     ["Attempts", (job.attempts ?? []).length > 1 ? String(job.attempts.length) : null],

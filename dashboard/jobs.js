@@ -43,7 +43,7 @@ function rows(jobs) {
 export function progress(job) {
   const found = job.progress ?? {};
   if (job.status === "queued") {
-    return found.queue_position ? `number ${found.queue_position} in the queue` : "";
+    return job.waits_for?.length ? "waits for its stages" : found.queue_position ? `number ${found.queue_position} in the queue` : "";
   }
   if (!["running", "pausing", "cancelling"].includes(job.status)) {
     return job.error ?? "";

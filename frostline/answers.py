@@ -71,6 +71,10 @@ class Job(Answer):
     diagnostics: Sequence[Mapping[str, Any]] = ()
     """What the training doctor found; left empty in lists."""
     model: str | None = None
+    waits_for: Sequence[str] = ()
+    """Jobs that must succeed before this one is taken."""
+    stages: Sequence[Mapping[str, Any]] = ()
+    """The jobs of its pretraining, each with id, name, status and model."""
     attempts: Sequence[Mapping[str, Any]] | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None

@@ -85,6 +85,7 @@ class Assembly:
 
     def acceptable(self, spec: dict[str, Any]) -> bool:
         """Return whether a changed spec would be accepted as this one was."""
+        spec = {name: said for name, said in spec.items() if name != "pretraining"}
         try:
             _resolved(self.order.model_copy(update={"spec": spec}), self.dataset)
         except InvalidSpec:

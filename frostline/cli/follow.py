@@ -71,7 +71,16 @@ def rows(event: Event) -> list[Mapping[str, Any]]:
 
 
 def follow(client: Client, job: Job) -> Job:
-    """Show a job until it has ended; Ctrl-C leaves it alone."""
+    """Show a job, and its stages before it, until it has ended.
+
+    Ctrl-C leaves it alone.
+    """
+    for stage in job.stages:
+        _follow_one(client, client.jobs.get(str(stage["id"])))
+    return _follow_one(client, job)
+
+
+def _follow_one(client: Client, job: Job) -> Job:
     view = View(job)
     showing = bar if remarks.is_terminal else lines
     try:
@@ -86,7 +95,13 @@ def follow(client: Client, job: Job) -> Job:
 
 
 def follow_as_json(client: Client, job: Job) -> Job:
-    """Print each event of a job as one line of JSON, until it has ended."""
+    """Print each event of a job as one line of JSON, until it has ended.
+
+    Its stages come first; then a line of theirs says which job it is of.
+    """
+    for stage in job.stages:
+        for event in client.jobs.follow(str(stage["id"])):
+            emit_line({**event.json_object(), "job": stage["id"]})
     for event in client.jobs.follow(job.id):
         emit_line(event.json_object())
     return client.jobs.get(job.id)

@@ -59,6 +59,7 @@ def show(job: Which, as_json: Json = False) -> None:
             "error": found.error,
             "progress": progress(found) or None,
             "model": found.model,
+            "stages": stages(found),
             "made": found.created_at,
             "started": found.started_at,
             "ended": found.ended_at,
@@ -116,6 +117,8 @@ def progress(job: Job) -> str:
         return ""
     if job.status == "queued" and found.queue_position is not None:
         return f"number {found.queue_position} in the queue"
+    if job.status == "queued" and job.waits_for:
+        return f"waits for {len(job.waits_for)} jobs"
     words = []
     if found.percent is not None:
         words.append(f"{found.percent:.0f} %")
@@ -134,6 +137,12 @@ def cache(job: Job) -> str | None:
     if found.get("summary"):
         return f"{found['result']}: {found['summary']}"
     return f"{found['result']}, saved {found.get('seconds_saved') or 0:.1f} s"
+
+
+def stages(job: Job) -> str | None:
+    """Say how far the jobs of its pretraining are."""
+    told = [f"{one.get('name')} {one.get('status')}" for one in job.stages]
+    return ", ".join(told) or None
 
 
 def unmoved(job: Job) -> str | None:

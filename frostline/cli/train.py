@@ -51,7 +51,13 @@ def train(
 
 
 def resolution(found: Mapping[str, Any]) -> None:
-    """Print what a dry run answers."""
+    """Print what a dry run answers: of the stages first, if there are any."""
+    stages = found.get("stages") or []
+    for stage in stages:
+        say(f"{stage.get('name')}:")
+        resolution(stage)
+    if stages:
+        say(f"{found.get('name')}:")
     table(
         ["layer", "kind", "output", ">parameters", "", "from"],
         [

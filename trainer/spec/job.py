@@ -8,6 +8,7 @@ from trainer.spec.base import Name, Spec
 from trainer.spec.data import DatasetRef
 from trainer.spec.network import NetworkSpec
 from trainer.spec.phases import Phase
+from trainer.spec.pretraining import Pretrainings
 from trainer.spec.reuse import Reuse
 from trainer.spec.serving import Serving
 from trainer.spec.training import Training
@@ -26,6 +27,9 @@ class JobSpec(Spec):
     """The layers."""
     reuse: tuple[Reuse, ...] = Field(default=(), max_length=100)
     """Layers taken from catalogued models."""
+    pretraining: Pretrainings = ()
+    """What is trained before, in stages, so that the layers do not begin at random;
+    each stage is a job and makes a model."""
     training: Training = Training()
     """The recipe."""
     phases: tuple[Phase, ...] = Field(default=(), max_length=100)
