@@ -255,6 +255,38 @@ def test_a_time_series_has_sources_with_the_same_windows_only(tmp_path: Path) ->
     assert [each.code for each in found.left_out] == ["other_inputs"]
 
 
+def texts(seed: int) -> Dataset:
+    """Return phrases of which one word says what the label is."""
+    draw = np.random.default_rng(seed)
+    label = draw.integers(0, 2, 150)
+    words = np.array([["bad", "poor", "awful"], ["good", "fine", "great"]])
+    said = [f"the film was {draw.choice(words[each])} and so on" for each in label]
+    columns: dict[str, Any] = {"words": np.array(said), "label": label}
+    return described(Path("texts"), {"train": columns}, "texts")
+
+
+def test_models_of_texts_are_compared_on_texts(
+    tmp_path: Path, catalog: dict[str, Path]
+) -> None:
+    read = {"encodings": {"words": {"kind": "text", "length": 8}}}
+    layers: list[dict[str, Any]] = [
+        {"kind": "embedding", "name": "embed", "units": 6},
+        {"kind": "global_average_pool1d", "name": "mean"},
+    ]
+    model = source(tmp_path / "texts", texts(1), layers, 20, **read)
+    folders = {"texts": model, "grids": catalog["related"]}
+
+    found = ranked(asked(folders, reference=read), texts(2))
+
+    assert found.baseline is None
+    assert "tokens" in str(found.no_baseline)
+    assert [(each.reference, each.cut) for each in found.sources] == [
+        ("texts@1", "mean")
+    ]
+    assert found.sources[0].probe > 0.9
+    assert [each.code for each in found.left_out] == ["other_inputs"]
+
+
 SIAMESE: list[dict[str, Any]] = [
     {"name": "left", "kind": "select"},
     {"name": "hidden1", "kind": "dense", "units": 16},

@@ -18,6 +18,7 @@ from trainer.spec.data import (
     Windows,
     count_of_training_rows,
 )
+from trainer.spec.data.encodings import Encoding
 from trainer.spec.losses import Task
 
 Score = Literal["probe", "ridge", "logme"]
@@ -62,6 +63,10 @@ class RecommendationRequest(Spec):
     split: Split = Split()
     """How rows are held back for validation and test; those of the test are not
     looked at."""
+    standardize: bool | None = None
+    """As in a job's ``dataset``: for the baseline; a source brings its own."""
+    encodings: dict[str, Encoding] = Field(default_factory=dict, max_length=100_000)
+    """What single columns become, by name, as in a job's ``dataset``."""
     windows: Windows | None = None
     """For a time series: how its rows become examples."""
     sample: int = Field(default=500, ge=10, le=10_000)
