@@ -46,7 +46,7 @@ def trainers() -> Iterator[list[Trainer]]:
 def order(folder: Path, name: str, cache: str) -> dict[str, Any]:
     """Return the order of a job on the frozen layers of the source."""
     entry = {"from": "source", "layers": "hidden.*", "freeze": "hidden.*"}
-    training = {"epochs": 2, "batch_size": 500, "doctor": "off"}
+    training: dict[str, Any] = {"epochs": 2, "batch_size": 500, "doctor": "off"}
     what = Order(
         spec=spec(LAYERS, reuse=[entry], **training),
         dataset=folder / "rows.npz",
