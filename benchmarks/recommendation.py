@@ -26,8 +26,14 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from transfer_sources import SOURCES, TARGETS, SourceCase, TargetCase, pictures
 
+from benchmarks.transfer_sources import (
+    SOURCES,
+    TARGETS,
+    SourceCase,
+    TargetCase,
+    pictures,
+)
 from catalog.recommendations import compare
 from trainer.assembly import Assembly, assembled
 from trainer.data.dataset import Dataset
