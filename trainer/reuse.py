@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from trainer.adapting import Graph, overlap
 from trainer.errors import ModelBroken, ReuseMismatch
 from trainer.saved import model_folder
 from trainer.saved.model_folder import ModelFolder, tensor_sha256
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from trainer.adapting import Parts
     from trainer.network import Network
     from trainer.spec.reuse import Match
 
@@ -118,25 +120,25 @@ def _load_layer(network: Network, match: Match, source: ModelFolder) -> dict[str
         _check(name, target, theirs, match)
         with torch.no_grad():
             if match.adapted:
-                _overlap(name, target, theirs, row.tensors[own].stacked)
+                vector = row.kind == "batch_normalization"
+                flat = vector or (row.kind == "dense" and own == "weight")
+                parts = _parts(network, match, source) if flat else None
+                overlap(name, target, theirs, row.tensors[own].stacked, parts)
                 hashes[as_ours] = tensor_sha256(target)
             else:
                 target.copy_(theirs)
     return hashes
 
 
-def _overlap(name: str, target: Tensor, theirs: Tensor, stacked: int) -> None:
-    """Copy what two tensors have in common, each of their stacked parts by itself."""
-    if stacked > 1 and theirs.shape[0] % stacked:
-        raise ReuseMismatch(
-            name, f"{theirs.shape[0]} rows there are not {stacked} gates of equal size"
-        )
-    if stacked > 1:
-        target, theirs = (
-            each.view(stacked, -1, *each.shape[1:]) for each in (target, theirs)
-        )
-    common = tuple(map(slice, map(min, target.shape, theirs.shape)))
-    target[common].copy_(theirs[common])
+def _parts(
+    network: Network, match: Match, source: ModelFolder
+) -> tuple[Parts, Parts] | None:
+    """Return what a layer's flat input is made of, here and there."""
+    there = Graph.theirs(source)
+    if there is None:
+        return None
+    theirs = there.parts(match.source_layer or match.layer)
+    return Graph.ours(network).parts(match.layer), theirs
 
 
 def _check(name: str, target: Tensor, theirs: Tensor, match: Match) -> None:
