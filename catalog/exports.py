@@ -13,13 +13,12 @@ from sqlalchemy.orm import Session
 
 from catalog import ids
 from catalog.clock import now
+from catalog.settings import settings
 from catalog.tables import Dataset, Model, ModelExport
 from trainer.spec.exports import ExportFormat
 
 TRIES = 5
 """Attempts after which a form that no worker survives is given up."""
-HINT_SECONDS = 60
-"""Age at which a form that nobody takes is hinted again."""
 
 FREE: dict[str, Any] = {"worker": None, "taken_until": None, "hinted_at": None}
 """What a request is that nobody holds any more: the next sweep hints at it."""
@@ -157,7 +156,7 @@ def release(session: Session, worker: str) -> None:
 def due(session: Session) -> list[str]:
     """Return models with forms that nobody writes, and note that they are hinted."""
     _give_up(session)
-    overdue = now(-HINT_SECONDS)
+    overdue = now(-settings().hint_seconds)
     free = or_(ModelExport.taken_until.is_(None), ModelExport.taken_until < now())
     hinted = or_(ModelExport.hinted_at.is_(None), ModelExport.hinted_at < overdue)
     ready = select(Model.id).where(_ready(), Model.id == ModelExport.model_id)

@@ -56,3 +56,23 @@ def test_a_model_that_is_broken_is_not_exported(tmp_path: Path) -> None:
 
     assert failed["event"] == "failed"
     assert not (folder / "model.onnx").exists()
+
+
+def test_a_trainer_writes_a_form_that_was_asked_for(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", spec(CONVOLUTIONAL), pictures())
+    asked = {"model": str(folder), "format": "pytorch_script", "dataset": None}
+
+    _, exported = served({"export": asked})
+
+    assert exported["event"] == "exported"
+    assert exported["report"] == {"rows": 65, "real_rows": 0}
+    assert (folder / "network.py").is_file()
+
+
+def test_a_trainer_tells_why_a_form_cannot_be_written(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", spec(CONVOLUTIONAL), pictures())
+
+    _, failed = served({"export": {"model": str(folder), "format": "onnx_pipeline"}})
+
+    assert failed["event"] == "failed"
+    assert "it has no model.onnx to begin with" in failed["error"]
