@@ -176,6 +176,17 @@ def test_a_mapped_entry_that_somebody_deletes_keeps_its_values(
     assert torch.equal(entry.values["hidden2"], outputs()["hidden2"])
 
 
+def test_a_bound_and_a_disk_say_what_may_be_written(cache: FrozenCache) -> None:
+    free = shutil.disk_usage(cache.root.parent).free
+
+    assert FrozenCache(cache.root, limit_bytes=700).free() == 700
+    assert FrozenCache(cache.root, limit_bytes=10**18).free() == pytest.approx(
+        free, rel=0.2
+    )
+    nowhere = cache.root.parent / ("x" * 300)
+    assert FrozenCache(nowhere, limit_bytes=700).free() == 0
+
+
 def test_what_dead_processes_left_is_swept(
     cache: FrozenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

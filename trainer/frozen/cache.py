@@ -193,11 +193,14 @@ class FrozenCache:
     def free(self) -> int:
         """Return the bytes that may be written: what is free, and what can be freed."""
         folder = self.root
-        while not folder.exists():
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free
-        if self.root.is_dir():
-            free += sum(size for _, size, _ in _entries(self.root))
+        try:
+            while not folder.exists():
+                folder = folder.parent
+            free = shutil.disk_usage(folder).free
+            if self.root.is_dir():
+                free += sum(size for _, size, _ in _entries(self.root))
+        except OSError:  # it is nobody's to read
+            return 0
         return min(free, self.limit_bytes)
 
     def _fill(
