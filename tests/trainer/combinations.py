@@ -84,11 +84,19 @@ WITHOUT_KIND = {
 }
 """Families of one member, whose fields are drawn, and where they stand in a job."""
 
-ELSEWHERE = {"layers", "encodings", "windows", "auxiliary_tasks", "phases"}
+ELSEWHERE = {
+    "layers",
+    "encodings",
+    "windows",
+    "auxiliary_tasks",
+    "phases",
+    "pretraining",
+}
 """Families with a place of their own: the network, the data set's columns."""
 
-ALONE = {"auxiliary_tasks"}
-"""Families that change what an example is; their tests are in a file of their own."""
+ALONE = {"auxiliary_tasks", "pretraining"}
+"""Families that change what an example is, or make several jobs of one; their tests are
+in files of their own."""
 
 SMALLEST: dict[str, list[dict[str, Any]]] = {
     "image": [{"kind": "conv2d", "name": "first", "filters": 2}],
