@@ -206,6 +206,9 @@ def _preprocessing(
     if resolution.preprocessing_from is not None:
         folder = order.sources[resolution.preprocessing_from].folder
         taken = Preprocessing.load(folder)
+        seen = dataset.schema.column(resolution.inputs.features[0].name)
+        if seen is not None:
+            taken = taken.reading(seen)
         if why := taken.mismatch(dataset.schema):
             raise NotADataset(order.dataset, f"{folder.name} cannot be reused: {why}")
         return taken, taken.recoded(dataset.schema, dataset.columns)

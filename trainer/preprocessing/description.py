@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from trainer.preprocessing.fitting import FittedEncoding  # noqa: TC001 - pydantic
@@ -26,6 +28,8 @@ class Description(Spec):
     """For a time series: which rows make up an input; the stride is no part of it."""
     shape: tuple[int, ...]
     """Shape of one row of the network's input."""
+    resize: Literal["bilinear"] | None = None
+    """Whether images are resized from the column's shape to that of the input."""
     standardized: bool = False
     """Whether each feature of an image or array was standardised."""
 

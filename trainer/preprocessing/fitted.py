@@ -23,6 +23,7 @@ from trainer.preprocessing.description import (
     input_shape,
     without_values,
 )
+from trainer.preprocessing.resizing import resized
 from trainer.preprocessing.statistics import feature_statistics
 from trainer.preprocessing.tokens import TokenCounts, TokenNumbers, opened
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from trainer.spec.data import Windows
     from trainer.spec.data.encodings import Encoding
-    from trainer.spec.data.schema import Schema
+    from trainer.spec.data.schema import Column, Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Input = np.ndarray[Any, np.dtype[np.float32]]
@@ -68,8 +69,9 @@ class Preprocessing:
     @property
     def only_divides(self) -> bool:
         """Return whether 8-bit images are divided by 255 and nothing else is done."""
-        kind = self.description.columns[0].kind
-        return kind == "image" and not self.description.standardized
+        described = self.description
+        plain = not described.standardized and described.resize is None
+        return described.columns[0].kind == "image" and plain
 
     @classmethod
     def fit(
@@ -176,7 +178,22 @@ class Preprocessing:
         moved = np.moveaxis(stored, -1, 1)
         chunk = np.empty(moved.shape, np.float32)
         np.divide(moved, np.float32(255), out=chunk)
+        if self.description.resize is not None:
+            return resized(chunk, self.shape)
         return chunk
+
+    def reading(self, column: Column) -> Preprocessing:
+        """Return this for an image or array column of another name or image size."""
+        described = self.description.columns[0]
+        if column.kind != described.kind or column.kind not in {"image", "array"}:
+            return self
+        same = input_shape(column) == self.shape or column.kind == "array"
+        update = {
+            "columns": (without_values(column),),
+            "resize": None if same else "bilinear",
+        }
+        description = self.description.model_copy(update=update)
+        return Preprocessing(description, self.mean, self.scale)
 
     def mismatch(self, schema: Schema) -> str | None:
         """Say why this preprocessing cannot be applied to a data set, if it cannot."""

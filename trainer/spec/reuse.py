@@ -25,7 +25,7 @@ from trainer.spec.layers import OUTPUT
 from trainer.spec.network import INPUT, Row
 from trainer.spec.shapes import Shape
 
-State = Literal["reused", "new", "dropped"]
+State = Literal["reused", "new", "dropped", "resized"]
 
 
 class Glob(Spec):
@@ -61,6 +61,10 @@ class Reuse(Spec):
     """Which of them, by the source's names, keep their values; absent: none."""
     on_mismatch: Literal["error", "skip", "adapt"] = "error"
     """What to do where shapes differ: refuse, leave the layer new, or slice and pad."""
+    on_other_input: Literal["error", "resize"] = "error"
+    """What to do with images of another size or number of channels than the source was
+    trained on: refuse them, or resize them (bilinear, antialiased; grey and colour are
+    made from each other) before its preprocessing."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,14 @@ class Source:
     """How a row of its input divides, if some of the numbers are names."""
     windows: Mapping[str, Any] | None = None
     """What its preprocessing says of windows, if it sees a time series."""
+    prepares: Mapping[str, Any] = field(default_factory=dict)
+    """All that its model says of its preprocessing."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Its layers with everything filled in, as JSON."""
 
 
 def named_inputs(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a source's `layout` and `windows` from what its model says of its inputs.
+    """Return what a `Source` says of its inputs, from what its model says of them.
 
     Raises: ValidationError if a layout is none.
     """
@@ -97,6 +103,7 @@ def named_inputs(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "layout": layout.validate_python(tuple(preprocessing.get("layout") or ())),
         "windows": preprocessing.get("windows"),
+        "prepares": preprocessing,
     }
 
 

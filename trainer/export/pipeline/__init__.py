@@ -21,13 +21,14 @@ from trainer.export.graph import INPUT
 from trainer.export.pipeline.answers import Answers, ending
 from trainer.export.pipeline.columns import KINDS, NO_TEXT, RULES, features
 from trainer.export.pipeline.compared import compare
-from trainer.export.pipeline.scribe import (
+from trainer.export.pipeline.node_writer import (
     ML,
     NETWORK,
     PREFIX,
-    Scribe,
+    NodeWriter,
     value_info,
 )
+from trainer.preprocessing.resizing import interpolation, mixture
 from trainer.saved.model_folder import GRAPH
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def write(opened: Opened, path: Path) -> Compared:
         why = "its inputs are the columns of one example; take model.onnx"
         raise CannotExport(FORM, "a model that compares pairs", why)
     network = _network(opened)
-    scribe = Scribe()
+    scribe = NodeWriter()
     inputs = _preprocessed(opened, scribe)
     outputs = ending(scribe, opened.description, {given.name for given in inputs})
     model = _joined(network, scribe, inputs, outputs)
@@ -95,7 +96,7 @@ def _network(opened: Opened) -> onnx.ModelProto:
     return named
 
 
-def _preprocessed(opened: Opened, scribe: Scribe) -> list[Given]:
+def _preprocessed(opened: Opened, scribe: NodeWriter) -> list[Given]:
     """Write the nodes from the columns to the network's input; return the columns."""
     described = opened.preprocessing.description
     if not described.encodings:
@@ -128,7 +129,7 @@ def _preprocessed(opened: Opened, scribe: Scribe) -> list[Given]:
     return inputs
 
 
-def _grid(opened: Opened, scribe: Scribe) -> Given:
+def _grid(opened: Opened, scribe: NodeWriter) -> Given:
     """Write the nodes from an image or array to the network's input."""
     preprocessing = opened.preprocessing
     column = preprocessing.description.columns[0]
@@ -136,6 +137,8 @@ def _grid(opened: Opened, scribe: Scribe) -> Given:
         given = Given(column.name, "uint8", (BATCH, *column.shape))
         moved = scribe.node("Transpose", given.name, perm=[0, 3, 1, 2])
         value = scribe.node("Div", scribe.cast(moved, "float"), np.float32(255))
+        if preprocessing.description.resize is not None:
+            value = _resized(scribe, value, column.shape, preprocessing.shape)
     else:
         given = Given(column.name, "float", (BATCH, *column.shape))
         value = given.name
@@ -146,8 +149,20 @@ def _grid(opened: Opened, scribe: Scribe) -> Given:
     return given
 
 
+def _resized(
+    scribe: NodeWriter, value: str, stored: tuple[int, ...], shape: tuple[int, ...]
+) -> str:
+    """Write the nodes that resize images (channels, height, width) to `shape`."""
+    height, width, channels = stored
+    mixed = mixture(channels, shape[0])
+    if mixed is not None:
+        value = scribe.node("Conv", value, mixed[:, :, None, None])
+    value = scribe.node("MatMul", interpolation(height, shape[1]), value)
+    return scribe.node("MatMul", value, interpolation(width, shape[2]).T.copy())
+
+
 def _joined(
-    network: onnx.ModelProto, scribe: Scribe, inputs: list[Given], outputs: Answers
+    network: onnx.ModelProto, scribe: NodeWriter, inputs: list[Given], outputs: Answers
 ) -> onnx.ModelProto:
     """Return one graph: what comes before the network, the network, what follows."""
     after = next(

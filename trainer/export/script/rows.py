@@ -16,6 +16,7 @@ from trainer.export.script.row_texts import ROW_TEXTS
 from trainer.preprocessing.categories import CategoryNumber
 from trainer.preprocessing.dates import DateFeatures
 from trainer.preprocessing.encodings import Flag, Imputed, OneHot, Standardised
+from trainer.preprocessing.resizing import mixture
 from trainer.preprocessing.scales import Scaled
 from trainer.preprocessing.tokens import TokenCounts, TokenNumbers
 from trainer.saved.model_folder import PREPROCESSING
@@ -67,6 +68,8 @@ def _grid(preprocessing: Preprocessing, sources: Sources) -> str:
             f"    images = np.asarray(given, np.uint8).reshape(-1, {sizes})",
             "    x = np.moveaxis(images, -1, 1).astype(np.float32) / np.float32(255)",
         ]
+        if preprocessing.description.resize is not None:
+            lines += _resized(column.shape, preprocessing.shape)
     else:
         given = f"arrays ({sizes})"
         lines = [f"    x = np.asarray(given, np.float32).reshape(-1, {sizes})"]
@@ -87,6 +90,25 @@ def _grid(preprocessing: Preprocessing, sources: Sources) -> str:
             "    return np.ascontiguousarray(x)",
         ]
     )
+
+
+def _resized(stored: tuple[int, ...], shape: tuple[int, ...]) -> list[str]:
+    """Return the lines that resize images, bilinear and antialiased."""
+    height, width, channels = stored
+    lines = []
+    if (mixed := mixture(channels, shape[0])) is not None:
+        weights = f"np.asarray({mixed.round(3).tolist()}, np.float32)"
+        lines.append(f'    x = np.einsum("oc,rchw->rohw", {weights}, x)')
+    for number, (size, wanted) in enumerate(((height, shape[1]), (width, shape[2]))):
+        scale, reach = f"({size} / {wanted})", f"{max(size / wanted, 1.0)!r}"
+        lines += [
+            f"    centres = {scale} * (np.arange({wanted}) + 0.5)",
+            f"    away = np.abs(np.arange({size}) + 0.5 - centres[:, None])",
+            f"    near = np.maximum(0, 1 - away / {reach})",
+            "    near = (near / near.sum(axis=1, keepdims=True)).astype(np.float32)",
+            f"    x = {'np.matmul(x, near.T)' if number else 'np.matmul(near, x)'}",
+        ]
+    return lines
 
 
 def _table(preprocessing: Preprocessing, sources: Sources) -> list[str]:

@@ -18,6 +18,13 @@ from trainer.spec.job import JobSpec
 from trainer.spec.layer_map import destinations
 from trainer.spec.network import NetworkSpec, Row, filled, table
 from trainer.spec.resolve.entry import with_entry
+from trainer.spec.resolve.other_inputs import (
+    Seen,
+    chosen,
+    grid_seen,
+    other_inputs,
+    resizing,
+)
 from trainer.spec.resolve.reconstruction import given_back
 from trainer.spec.reuse import BadPattern, Match, Source, fed_by_input, match, select
 
@@ -78,16 +85,39 @@ def matched(
     Raises:
         InvalidSpec: the layers do not fit, or the data set has not what a source needs.
     """
-    plain = built(spec.network, answer, own)
+    plain, other = _first_built(spec, answer, own, sources)
     inputs, taken = _taken_over(spec, schema, plain, sources, answer)
-    found = plain if inputs == own else built(spec.network, answer, inputs)
+    found = plain if inputs == plain.inputs else built(spec.network, answer, inputs)
     matches, problems = match(spec.reuse, sources, found.rows, answer.classes)
     reused = {m.layer for m in matches if m.state == "reused" and m.entry == taken}
     if problems or fed_by_input(found.rows) & reused:
+        if taken is not None:
+            matches = [*resizing(inputs, own, sources[taken], taken), *matches]
         return Matched(found, matches, problems, taken)
+    if other is not None:  # built for images that nothing reused asks for
+        raise other
     if found is not plain:  # they were dropped, so nothing asks for their inputs
         matches, problems = match(spec.reuse, sources, plain.rows, answer.classes)
     return Matched(plain, matches, problems, None)
+
+
+def _first_built(
+    spec: JobSpec, answer: Answer, own: Inputs, sources: Sequence[Source]
+) -> tuple[Built, InvalidSpec | None]:
+    """Return the network for our inputs, else for those that images are resized to.
+
+    Of the second kind, why it cannot be built for ours is returned as well.
+
+    Raises: InvalidSpec.
+    """
+    try:
+        return built(spec.network, answer, own), None
+    except InvalidSpec as error:
+        for entry, source in zip(spec.reuse, sources, strict=True):
+            if entry.on_other_input == "resize" and own.kind == "image":
+                inputs = replace(own, shape=source.input_shape)
+                return built(spec.network, answer, inputs), error
+        raise
 
 
 def unreused_entry(found: Matched) -> list[str]:
@@ -138,34 +168,46 @@ def _taken_over(
         InvalidSpec: the data set has not what that source's preprocessing reads.
     """
     inputs = plain.inputs
+    seen: list[Seen] = []
     for number, (entry, source) in enumerate(zip(spec.reuse, sources, strict=True)):
         theirs = _as_seen_by(source, inputs)
         try:
-            chosen = _lowest(spec.network, plain, theirs).intersection(
+            lowest = _lowest(spec.network, plain, theirs).intersection(
                 destinations(entry.rename, select(entry.layers, source.order)).values()
             )
         except BadPattern:
             continue
-        if not chosen or not source.columns:
+        if not lowest or not source.columns:
             continue
-        kinds = {kind for _, kind in source.columns}
-        if inputs.kind in kinds & GRIDS and inputs.single == source.input_shape:
-            return inputs, number
-        here = {(c.name, c.kind) for c in schema.columns}
-        lacking = [
-            name
-            for name, kind in source.columns
-            if not here & {(name, kind), (name, _like(kind))}
-        ]
-        if inputs.kind in kinds & GRIDS or lacking or kinds & GRIDS:
-            raise InvalidSpec([_other_inputs(number, source, inputs, lacking)])
-        if _windows(inputs) != source.windows:
-            raise InvalidSpec([_other_windows(number, source)])
-        seen = {name for name, _ in source.columns}.intersection(answer.kept_out)
-        if seen and inputs.windows is None:
-            raise InvalidSpec([_target_seen(number, source, seen)])
-        return theirs, number
-    return inputs, None
+        if inputs.kind in GRIDS and {kind for _, kind in source.columns} & GRIDS:
+            seen.append(grid_seen(number, entry, source, inputs, plain.rows))
+        else:
+            _check_table(number, source, inputs, schema, answer)
+            seen.append(Seen(number, theirs, source))
+    return chosen(seen, inputs)
+
+
+def _check_table(
+    number: int, source: Source, inputs: Inputs, schema: Schema, answer: Answer
+) -> None:
+    """Refuse a source whose preprocessing cannot read the columns here.
+
+    Raises: InvalidSpec.
+    """
+    here = {(c.name, c.kind) for c in schema.columns}
+    lacking = [
+        name
+        for name, kind in source.columns
+        if not here & {(name, kind), (name, _like(kind))}
+    ]
+    grids = GRIDS.intersection([inputs.kind, *(kind for _, kind in source.columns)])
+    if lacking or grids:
+        raise InvalidSpec([other_inputs(number, source, inputs, lacking)])
+    if _windows(inputs) != source.windows:
+        raise InvalidSpec([_other_windows(number, source)])
+    seen = {name for name, _ in source.columns}.intersection(answer.kept_out)
+    if seen and inputs.windows is None:
+        raise InvalidSpec([_target_seen(number, source, seen)])
 
 
 def _like(kind: str) -> str:
@@ -214,15 +256,3 @@ def _target_seen(number: int, source: Source, seen: set[str]) -> Problem:
         f"it anew with dataset.features that leave {names} out"
     )
     return Problem(pointer("reuse", number, "from"), "target_as_feature", detail)
-
-
-def _other_inputs(
-    number: int, source: Source, inputs: Inputs, lacking: list[str]
-) -> Problem:
-    detail = (
-        f"{source.name!r} was trained on inputs of shape {list(source.input_shape)}, "
-        f"here they are {list(inputs.single)}"
-    )
-    if lacking:
-        detail += f"; the data set lacks the columns {', '.join(lacking[:20])}"
-    return Problem(pointer("reuse", number, "from"), "other_inputs", detail)
