@@ -18,7 +18,7 @@ from trainer.export import export
 from trainer.export.errors import CannotExport
 from trainer.export.pipeline.calendar import place as write_place
 from trainer.export.pipeline.columns import RULES
-from trainer.export.pipeline.scribe import Scribe, value_info
+from trainer.export.pipeline.node_writer import NodeWriter, value_info
 from trainer.export.requested import write
 from trainer.preprocessing import Preprocessing
 from trainer.preprocessing.encodings import Flag
@@ -160,7 +160,7 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
 @pytest.mark.parametrize("part", list(CYCLES))
 def test_the_calendar_of_the_graph_is_numpys(part: Any) -> None:
     """Every fifth day and hour from 1600 to 2400, both sides of 1970 and of 2000."""
-    scribe = Scribe()
+    scribe = NodeWriter()
     scribe.named(write_place(scribe, part, "moments"), "place")
     graph = onnx.helper.make_graph(
         scribe.nodes,

@@ -14,7 +14,7 @@ from trainer.export.errors import CannotExport
 from trainer.export.keras_model.archive import save
 from trainer.export.keras_model.checked import checked
 from trainer.export.keras_model.drawing import Drawing, Value
-from trainer.export.keras_model.layers import RULES, Told
+from trainer.export.keras_model.layers import RULES, LayerFacts
 from trainer.export.keras_model.sequences import SEQUENCE_RULES
 from trainer.export.keras_model.tails import FORM
 from trainer.spec.exports import NO_KERAS_TWIN
@@ -72,7 +72,7 @@ def drawn(network: Network, *, raw_pixels: bool = False) -> tuple[Drawing, Value
             raise CannotExport(FORM, what, why)
         inputs = tuple(values[name] for name in row.inputs)
         module = network.layers[row.name]
-        values[row.name] = rule(drawing, Told(row, layer, module, inputs))
+        values[row.name] = rule(drawing, LayerFacts(row, layer, module, inputs))
     return drawing, values[network.output]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Told:
+class LayerFacts:
     """Everything that is known of a layer."""
 
     row: Row
@@ -46,7 +46,7 @@ class Told:
         return self.row.output_shape
 
 
-Rule = "Callable[[Drawing, Told], Value]"
+Rule = "Callable[[Drawing, LayerFacts], Value]"
 
 
 def _bias(module: Any) -> tuple[dict[str, bool], list[Array]]:
@@ -56,7 +56,7 @@ def _bias(module: Any) -> tuple[dict[str, bool], list[Array]]:
     return {"use_bias": True}, [numbers(module.bias)]
 
 
-def _dense(drawing: Drawing, told: Told) -> Value:
+def _dense(drawing: Drawing, told: LayerFacts) -> Value:
     module, name = told.module, told.name
     flat = drawing.flat(told.value, f"{name}_flatten", turned=True)
     weight = numbers(module.weight).T  # (features, units)
@@ -71,14 +71,14 @@ def _dense(drawing: Drawing, told: Told) -> Value:
     return followed(drawing, sums, name, told.layer, module)
 
 
-def _conv2d(drawing: Drawing, told: Told) -> Value:
+def _conv2d(drawing: Drawing, told: LayerFacts) -> Value:
     sums = _convolved(drawing, told, told.name, told.module, told.layer)
     return followed(drawing, sums, told.name, told.layer, told.module)
 
 
 def _convolved(  # noqa: PLR0917 - what a convolution is made of
     drawing: Drawing,
-    told: Told,
+    told: LayerFacts,
     name: str,
     module: Any,
     layer: Any,
@@ -102,7 +102,7 @@ def _convolved(  # noqa: PLR0917 - what a convolution is made of
     return drawing.add("Conv2D", name, [given], shape, config | more, [kernel, *bias])
 
 
-def _depthwise(drawing: Drawing, told: Told) -> Value:
+def _depthwise(drawing: Drawing, told: LayerFacts) -> Value:
     module, layer = told.module, told.layer
     weight = numbers(module.weight)  # (channels x multiplier, 1, height, width)
     channels, size = module.groups, weight.shape[2:]
@@ -126,7 +126,7 @@ def _depthwise(drawing: Drawing, told: Told) -> Value:
     return followed(drawing, sums, told.name, layer, module)
 
 
-def _separable(drawing: Drawing, told: Told) -> Value:
+def _separable(drawing: Drawing, told: LayerFacts) -> Value:
     module, layer = told.module, told.layer
     depth, point = numbers(module.depthwise_weight), numbers(module.pointwise_weight)
     size = depth.shape[2:]
@@ -154,7 +154,7 @@ def _separable(drawing: Drawing, told: Told) -> Value:
     return followed(drawing, sums, told.name, layer, module)
 
 
-def _conv1d(drawing: Drawing, told: Told) -> Value:
+def _conv1d(drawing: Drawing, told: LayerFacts) -> Value:
     module, layer = told.module, told.layer
     weight = numbers(module.weight)  # (filters, features / groups, kernel)
     config, bias = _bias(module)
@@ -173,7 +173,7 @@ def _conv1d(drawing: Drawing, told: Told) -> Value:
     return followed(drawing, sums, told.name, layer, module)
 
 
-def _transposed(drawing: Drawing, told: Told) -> Value:
+def _transposed(drawing: Drawing, told: LayerFacts) -> Value:
     module, layer = told.module, told.layer
     weight = numbers(module.weight)  # (channels, filters, *kernel)
     axes = tuple(range(2, weight.ndim))
@@ -196,7 +196,7 @@ def _transposed(drawing: Drawing, told: Told) -> Value:
     return followed(drawing, sums, told.name, layer, module)
 
 
-def _residual(drawing: Drawing, told: Told) -> Value:
+def _residual(drawing: Drawing, told: LayerFacts) -> Value:
     """Write its parts: Keras has no such layer, but all that it is made of."""
     module, name, layer = told.module, told.name, told.layer
     plain = layer.model_copy(update={"activation": None})
@@ -219,8 +219,8 @@ def _residual(drawing: Drawing, told: Told) -> Value:
     return drawing.add("Dropout", f"{name}_dropout", [total], told.shape, rate)
 
 
-def _pool(kind: str) -> Callable[[Drawing, Told], Value]:
-    def rule(drawing: Drawing, told: Told) -> Value:
+def _pool(kind: str) -> Callable[[Drawing, LayerFacts], Value]:
+    def rule(drawing: Drawing, told: LayerFacts) -> Value:
         layer = told.layer
         size = layer.pool_size
         stride = layer.stride or size
@@ -237,10 +237,10 @@ def _pool(kind: str) -> Callable[[Drawing, Told], Value]:
     return rule
 
 
-def _plain(kind: str, **fields: str) -> Callable[[Drawing, Told], Value]:
+def _plain(kind: str, **fields: str) -> Callable[[Drawing, LayerFacts], Value]:
     """Return the rule of a layer that has nothing but fields: Keras' name → ours."""
 
-    def rule(drawing: Drawing, told: Told) -> Value:
+    def rule(drawing: Drawing, told: LayerFacts) -> Value:
         config = {theirs: getattr(told.layer, ours) for theirs, ours in fields.items()}
         name = f"{kind}{len(told.value.shape) - 1}D" if kind.endswith("_") else kind
         found = drawing.add(
@@ -252,8 +252,8 @@ def _plain(kind: str, **fields: str) -> Callable[[Drawing, Told], Value]:
     return rule
 
 
-def _edged(kind: str, field: str) -> Callable[[Drawing, Told], Value]:
-    def rule(drawing: Drawing, told: Told) -> Value:
+def _edged(kind: str, field: str) -> Callable[[Drawing, LayerFacts], Value]:
+    def rule(drawing: Drawing, told: LayerFacts) -> Value:
         axes = len(told.shape) - 1
         amount = getattr(told.layer, field)
         config = {field: _edges(amount, axes)}
@@ -272,8 +272,8 @@ def _edges(amount: Any, axes: int) -> Any:
     return [list(pair(each)) for each in rows]
 
 
-def _merge(kind: str) -> Callable[[Drawing, Told], Value]:
-    def rule(drawing: Drawing, told: Told) -> Value:
+def _merge(kind: str) -> Callable[[Drawing, LayerFacts], Value]:
+    def rule(drawing: Drawing, told: LayerFacts) -> Value:
         config = {}
         if kind == "Concatenate":
             config = {"axis": 1 if told.layer.axis == "steps" else -1}
@@ -282,12 +282,12 @@ def _merge(kind: str) -> Callable[[Drawing, Told], Value]:
     return rule
 
 
-def _flatten(drawing: Drawing, told: Told) -> Value:
+def _flatten(drawing: Drawing, told: LayerFacts) -> Value:
     turned = told.name in drawing.turnable
     return drawing.flat(told.value, told.name, turned=turned)
 
 
-def _reshape(drawing: Drawing, told: Told) -> Value:
+def _reshape(drawing: Drawing, told: LayerFacts) -> Value:
     first = drawing.first(told.value, f"{told.name}_channels_first")
     target = {"target_shape": list(told.shape)}
     laid = drawing.add("Reshape", told.name, [first], told.shape, target)
@@ -297,7 +297,7 @@ def _reshape(drawing: Drawing, told: Told) -> Value:
     return drawing.add("Permute", name, [laid], told.shape, {"dims": TO_LAST})
 
 
-def _permute(drawing: Drawing, told: Told) -> Value:
+def _permute(drawing: Drawing, told: LayerFacts) -> Value:
     """Put axes into another order, which Keras counts with the channels last."""
     axes = list(told.layer.axes)
     if len(axes) == IMAGE:
@@ -307,16 +307,16 @@ def _permute(drawing: Drawing, told: Told) -> Value:
     return drawing.add("Permute", told.name, [told.value], told.shape, config)
 
 
-def _normalization(drawing: Drawing, told: Told) -> Value:
+def _normalization(drawing: Drawing, told: LayerFacts) -> Value:
     return normalised(drawing, told.value, told.name, told.module)
 
 
-def _activation(drawing: Drawing, told: Told) -> Value:
+def _activation(drawing: Drawing, told: LayerFacts) -> Value:
     layer = told.layer
     return activated(drawing, told.value, told.name, layer.activation, told.module)
 
 
-def _embedding(drawing: Drawing, told: Told) -> Value:
+def _embedding(drawing: Drawing, told: LayerFacts) -> Value:
     table = numbers(told.module.weight)
     config = {"input_dim": table.shape[0], "output_dim": table.shape[1]}
     return drawing.add(
@@ -324,7 +324,7 @@ def _embedding(drawing: Drawing, told: Told) -> Value:
     )
 
 
-Rules = dict[str, "Callable[[Drawing, Told], Value]"]
+Rules = dict[str, "Callable[[Drawing, LayerFacts], Value]"]
 
 RULES: Rules = {
     "activation": _activation,

@@ -10,13 +10,13 @@ from trainer.export.keras_model.tails import numbers
 
 if TYPE_CHECKING:
     from trainer.export.keras_model.drawing import Array, Arrays, Drawing, Value
-    from trainer.export.keras_model.layers import Rules, Told
+    from trainer.export.keras_model.layers import LayerFacts, Rules
 
 CLASSES = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 RESET, UPDATE, NEW = range(3)
 
 
-def _recurrent(drawing: Drawing, told: Told) -> Value:
+def _recurrent(drawing: Drawing, told: LayerFacts) -> Value:
     layer, module = told.layer, told.module
     kind = CLASSES[layer.kind]
     config: dict[str, Any] = {
@@ -67,7 +67,7 @@ def _regated(array: Array) -> Array:
     return np.concatenate([gates[g] for g in (UPDATE, RESET, NEW)], axis=-1)
 
 
-def _attention(drawing: Drawing, told: Told) -> Value:
+def _attention(drawing: Drawing, told: LayerFacts) -> Value:
     module = told.module
     heads, size = module.heads, module.key_size
     arrays: Arrays = {}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.export.graph import OUTPUT
-from trainer.export.pipeline.scribe import NETWORK
+from trainer.export.pipeline.node_writer import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trainer.export.pipeline.scribe import Scribe
+    from trainer.export.pipeline.node_writer import NodeWriter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -38,7 +38,9 @@ class Answers:
         ]
 
 
-def ending(scribe: Scribe, description: Mapping[str, Any], taken: set[str]) -> Answers:
+def ending(
+    scribe: NodeWriter, description: Mapping[str, Any], taken: set[str]
+) -> Answers:
     """Write the nodes from raw outputs to answers; `taken` are the inputs' names."""
     raw = NETWORK + OUTPUT
     task, classes = description.get("task"), list(description.get("classes") or [])

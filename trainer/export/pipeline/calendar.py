@@ -14,7 +14,7 @@ import numpy as np
 from trainer.spec.data.calendar import CYCLES, DAY, THURSDAY
 
 if TYPE_CHECKING:
-    from trainer.export.pipeline.scribe import Scribe
+    from trainer.export.pipeline.node_writer import NodeWriter
     from trainer.spec.data.schema import DatePart
 
 BEGINNING = 719_468
@@ -27,7 +27,7 @@ BEFORE_MARCH = 59
 """Days from 1 January to 1 March but for a leap day."""
 
 
-def place(scribe: Scribe, part: DatePart, moments: str) -> str:
+def place(scribe: NodeWriter, part: DatePart, moments: str) -> str:
     """Return where in a cycle moments lie, counted from 0: (rows,), double.
 
     `moments` are int64, microseconds since 1970 UTC.
@@ -44,7 +44,7 @@ def place(scribe: Scribe, part: DatePart, moments: str) -> str:
     return scribe.cast(found, "double")
 
 
-def _of_year(scribe: Scribe, days: str, *, months: bool) -> str:
+def _of_year(scribe: NodeWriter, days: str, *, months: bool) -> str:
     """Return the month, or the day, of the year, counted from 0."""
     since = _plus(scribe, days, BEGINNING)
     day = _mod(scribe, since, ERA)  # of the era
@@ -69,7 +69,7 @@ def _of_year(scribe: Scribe, days: str, *, months: bool) -> str:
     return scribe.node("Where", is_winter, winter, spring)
 
 
-def _is_leap(scribe: Scribe, year: str) -> str:
+def _is_leap(scribe: NodeWriter, year: str) -> str:
     """Return 1 for a leap year of an era, else 0."""
 
     def divides(by: int) -> str:
@@ -79,15 +79,15 @@ def _is_leap(scribe: Scribe, year: str) -> str:
     return scribe.cast(scribe.node("Or", plain, divides(400)), "int64")
 
 
-def _mod(scribe: Scribe, value: str, by: int) -> str:
+def _mod(scribe: NodeWriter, value: str, by: int) -> str:
     """Return the rest, which is never negative."""
     return scribe.node("Mod", value, np.int64(by))
 
 
-def _divided(scribe: Scribe, value: str, by: int) -> str:
+def _divided(scribe: NodeWriter, value: str, by: int) -> str:
     """Return a quotient of whole numbers, of which none is negative or left over."""
     return scribe.node("Div", value, np.int64(by))
 
 
-def _plus(scribe: Scribe, value: str, more: int) -> str:
+def _plus(scribe: NodeWriter, value: str, more: int) -> str:
     return scribe.node("Add", value, np.int64(more))

@@ -29,7 +29,7 @@ from trainer.spec.data.encodings import RESERVED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trainer.export.pipeline.scribe import Scribe
+    from trainer.export.pipeline.node_writer import NodeWriter
     from trainer.spec.data.schema import Column
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -55,7 +55,7 @@ def raw(column: Column, stored: Array) -> Array:
     )
 
 
-def features(scribe: Scribe, encoding: Any, value: str) -> str:
+def features(scribe: NodeWriter, encoding: Any, value: str) -> str:
     """Return the features (rows, width) of a column (rows,)."""
     return RULES[type(encoding)](scribe, encoding, value)
 
@@ -64,7 +64,7 @@ def _is_bool(column: Column) -> bool:
     return column.kind == "boolean"
 
 
-def _numbers(scribe: Scribe, value: str, form: str) -> tuple[str, str]:
+def _numbers(scribe: NodeWriter, value: str, form: str) -> tuple[str, str]:
     """Return a column as double, and which rows lack a value."""
     if form != "date":
         return value, scribe.node("IsNaN", value)
@@ -72,11 +72,11 @@ def _numbers(scribe: Scribe, value: str, form: str) -> tuple[str, str]:
     return scribe.cast(value, "double"), missing
 
 
-def _standing(scribe: Scribe, value: str) -> str:
+def _standing(scribe: NodeWriter, value: str) -> str:
     return scribe.reshaped(value, -1, 1)
 
 
-def _standardised(scribe: Scribe, each: Standardised, value: str) -> str:
+def _standardised(scribe: NodeWriter, each: Standardised, value: str) -> str:
     numbers, missing = _numbers(scribe, value, each.form)
     if each.deviation == 0:
         return _standing(
@@ -87,12 +87,12 @@ def _standardised(scribe: Scribe, each: Standardised, value: str) -> str:
     return _standing(scribe, scribe.node("Where", missing, 0.0, scaled))
 
 
-def _imputed(scribe: Scribe, each: Imputed, value: str) -> str:
+def _imputed(scribe: NodeWriter, each: Imputed, value: str) -> str:
     numbers, missing = _numbers(scribe, value, each.form)
     return _standing(scribe, scribe.node("Where", missing, each.fill, numbers))
 
 
-def _scaled(scribe: Scribe, each: Scaled, value: str) -> str:
+def _scaled(scribe: NodeWriter, each: Scaled, value: str) -> str:
     numbers, missing = _numbers(scribe, value, each.form)
     if each.logarithm:
         beyond = scribe.node("Add", scribe.node("Abs", numbers), 1.0)
@@ -106,19 +106,19 @@ def _scaled(scribe: Scribe, each: Scaled, value: str) -> str:
     return scribe.node("Concat", *found, axis=1) if each.indicator else found[0]
 
 
-def _one_hot(scribe: Scribe, each: OneHot, value: str) -> str:
+def _one_hot(scribe: NodeWriter, each: OneHot, value: str) -> str:
     codes = {NO_TEXT: each.fill} | {n: i for i, n in enumerate(each.categories)}
     known = _standing(scribe, scribe.codes(value, codes, otherwise=each.width))
     places = np.arange(each.width, dtype=np.int64)[np.newaxis]
     return scribe.cast(scribe.node("Equal", known, places), "double")
 
 
-def _flag(scribe: Scribe, each: Flag, value: str) -> str:
+def _flag(scribe: NodeWriter, each: Flag, value: str) -> str:
     missing = scribe.node("IsNaN", value)
     return _standing(scribe, scribe.node("Where", missing, float(each.fill), value))
 
 
-def _category_number(scribe: Scribe, each: CategoryNumber, value: str) -> str:
+def _category_number(scribe: NodeWriter, each: CategoryNumber, value: str) -> str:
     codes = {NO_TEXT: MISSING}
     for number, name in enumerate(each.categories):
         codes[name] = UNKNOWN if number in each.unseen else number + RESERVED
@@ -126,7 +126,7 @@ def _category_number(scribe: Scribe, each: CategoryNumber, value: str) -> str:
     return _standing(scribe, scribe.cast(known, "double"))
 
 
-def _date_features(scribe: Scribe, each: DateFeatures, value: str) -> str:
+def _date_features(scribe: NodeWriter, each: DateFeatures, value: str) -> str:
     numbers, missing = _numbers(scribe, value, "date")
     moments = scribe.node("Where", missing, np.int64(0), value)
     found = []
@@ -149,7 +149,7 @@ def _date_features(scribe: Scribe, each: DateFeatures, value: str) -> str:
     return scribe.node("Concat", *standing, axis=1)
 
 
-RULES: dict[type, Callable[[Scribe, Any, str], str]] = {
+RULES: dict[type, Callable[[NodeWriter, Any, str], str]] = {
     Standardised: _standardised,
     Imputed: _imputed,
     Scaled: _scaled,

@@ -28,7 +28,7 @@ TYPES = {
 }
 
 
-class Scribe:
+class NodeWriter:
     """Writes nodes one after the other and names what they give."""
 
     def __init__(self) -> None:
