@@ -28,7 +28,9 @@ from api import (
     predict,
     recommendations,
     refusals,
+    searches,
     techniques,
+    zoos,
 )
 from api.bodies import MergePatch
 from api.dataset_form import BuiltinForm, UploadBody
@@ -40,14 +42,17 @@ from api.model_import_form import ImportBody, ImportUri
 from api.model_views import AliasTarget, ModelPatch
 from api.predict import Asked
 from api.problems import problems
+from api.search_steps import SearchSteps
 from api.settings import Settings
 from api.settings import settings as settings_of_process
 from api.tail import Tail
 from api.telemetry import Telemetry
+from api.zoo_imports import ZooImport
 from catalog.session import dispose
 from trainer.spec.advice.wishes import AdviceRequest
 from trainer.spec.exports import ExportRequest
 from trainer.spec.job import JobSpec
+from trainer.spec.searches import HyperparameterSearch
 from trainer.spec.transfer import RecommendationRequest
 from worker.sweep import sweep_forever
 
@@ -55,6 +60,7 @@ SUMMARY = "A training service whose catalogued layers any later job can reuse, f
 BODIES = (
     *(
         RecommendationRequest,
+        HyperparameterSearch,
         JobSpec,
         AdviceRequest,
         MergePatch,
@@ -62,7 +68,7 @@ BODIES = (
         AliasTarget,
         Asked,
     ),
-    *(BuiltinForm, UploadBody, ImportBody, ImportUri, ExportRequest),
+    *(BuiltinForm, UploadBody, ImportBody, ImportUri, ZooImport, ExportRequest),
 )
 """Shapes of bodies that are decoded here, not by FastAPI."""
 
@@ -76,10 +82,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     hints: Hints = app.state.hints
     hints.start()
+    steps: SearchSteps = app.state.searches
+    steps.start()
     sweep.start()
     yield
     ending.set()
     hints.close()
+    steps.close()
     sweep.join(timeout=10)
     dispose()
 
@@ -99,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = allowed
     app.state.telemetry = telemetry
     app.state.hints = Hints(telemetry)
+    app.state.searches = SearchSteps(allowed)
     app.state.tail = Tail(allowed.event_streams, telemetry)
     app.state.inference = Inference(allowed.predict_sessions)
     app.add_middleware(Gate, telemetry=telemetry)
@@ -119,10 +129,12 @@ def _resources() -> APIRouter:
         datasets.router,
         recommendations.router,
         jobs.router,
+        searches.router,
         job_actions.router,
         job_history.router,
         events.router,
         model_imports.router,
+        zoos.router,
         model_exports.router,
         models.router,
         predict.router,

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Literal
 
-Noun = Literal["job", "ds", "mdl", "exp"]
+Noun = Literal["job", "ds", "mdl", "exp", "search"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from catalog.columns import has_member, is_word
 from catalog.pages import Key, Page
 from catalog.pages import page as keyset_page
-from catalog.tables import Desired, Job, JobSource, Status
+from catalog.tables import Desired, Job, JobSource, SearchTrial, Status
 
 SHOWN = (*(status.value for status in Status), "pausing", "cancelling")
 """The statuses that users see and can ask for."""
@@ -29,6 +29,8 @@ class Filters:
     dataset: str | None = None
     """Id of the data set."""
     parent: str | None = None
+    search: str | None = None
+    """Id of the search whose trials are shown."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the filters as SQL."""
@@ -44,6 +46,11 @@ class Filters:
             found.append(has_member(Job.tags, self.tag))
         if self.created_after is not None:
             found.append(Job.created_at > self.created_after)
+        if self.search is not None:
+            is_trial = exists().where(
+                SearchTrial.job_id == Job.id, SearchTrial.search_id == self.search
+            )
+            found.append(is_trial)
         plain = (
             (Job.name, self.name),
             (Job.dataset_id, self.dataset),

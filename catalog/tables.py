@@ -25,6 +25,7 @@ from catalog.ledger import (
     Worker,
 )
 from catalog.prerequisites import JobPrerequisite
+from catalog.search_rows import Search, SearchStatus, SearchTrial
 from catalog.shelves import (
     Alias,
     Dataset,
@@ -58,6 +59,9 @@ __all__ = [
     "ModelSource",
     "Outcome",
     "Reason",
+    "Search",
+    "SearchStatus",
+    "SearchTrial",
     "Status",
     "SweepState",
     "Worker",

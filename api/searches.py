@@ -1,0 +1,153 @@
+"""Searches: one request, many trials, each an ordinary job."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict
+
+from api.acceptance import request_of
+from api.answers import json_answer
+from api.bodies import Document, SmallBody, request_body, shaped
+from api.deps import Limits, Reading, Writing
+from api.jobs import DryRun, Key
+from api.paging import Cursor, Limit, Word
+from api.problems import problems
+from api.search_space import checked
+from api.search_steps import SearchSteps
+from api.search_views import SearchesView, SearchView, TrialsView, show, show_trials
+from catalog import searches
+from catalog.session import reading, transaction
+from trainer.spec.searches import HyperparameterSearch
+
+router = APIRouter(prefix="/searches", tags=["searches"])
+
+
+class SearchDryRunView(BaseModel):
+    """What would become of a search."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    """Its name."""
+    trials: int
+    """How many jobs it would make."""
+    monitor: str
+    """The metric that would be made good."""
+    resolved_spec: dict[str, Any]
+    """The spec with the first value of every axis and every default filled in."""
+
+
+async def _steps_of(request: Request) -> SearchSteps:
+    steps: SearchSteps = request.app.state.searches
+    return steps
+
+
+Stepping = Annotated[SearchSteps, Depends(_steps_of)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=SearchView,
+    responses=problems(400, 413, 415, 422, 503)
+    | {
+        200: {
+            "model": SearchDryRunView | SearchView,
+            "description": "The dry run.",
+        },
+        202: {
+            "description": "The search is accepted and will not be lost.",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
+    },
+    openapi_extra=request_body("HyperparameterSearch"),
+)
+def submit_search(
+    request: Request,
+    written: Document,
+    body: SmallBody,
+    limits: Limits,
+    steps: Stepping,
+    key: Key = None,
+    dry_run: DryRun = False,
+) -> Any:
+    """Begin a search; its trials are jobs, proposed one after the other."""
+    again = request_of(key, body, "search")
+    with reading() as looking:
+        earlier = None if again is None else searches.repeated(looking, again)
+        if earlier is not None and not dry_run:
+            return _accepted(request, show(looking, earlier))
+        asked = shaped(HyperparameterSearch, written)
+        first, monitor = checked(looking, asked, limits)
+    if dry_run:
+        return json_answer(
+            SearchDryRunView(
+                name=asked.name,
+                trials=asked.most_trials,
+                monitor=monitor,
+                resolved_spec=first.resolved_spec,
+            )
+        )
+    order = searches.Order(
+        name=asked.name,
+        kind=asked.kind,
+        request=written,
+        dataset_id=first.dataset.id,
+        monitor=monitor,
+        idempotency=again,
+    )
+    with transaction() as session:
+        view = show(session, searches.add(session, order))
+    steps.look()
+    return _accepted(request, view)
+
+
+@router.get("", response_model=SearchesView, responses=problems(422, 503))
+def list_searches(
+    session: Reading, name: Word = None, limit: Limit = 100, cursor: Cursor = None
+) -> Any:
+    """List searches, newest first."""
+    page = searches.page(session, limit, cursor, name)
+    return json_answer(
+        SearchesView(
+            data=[show(session, search) for search in page.rows],
+            has_more=page.has_more,
+            next_cursor=page.next_cursor,
+        )
+    )
+
+
+@router.get(
+    "/{search_id}", response_model=SearchView, responses=problems(404, 422, 503)
+)
+def show_search(search_id: str, session: Reading) -> Any:
+    """Show a search, with its best trial so far."""
+    return json_answer(show(session, searches.get(session, search_id)))
+
+
+@router.get(
+    "/{search_id}/trials", response_model=TrialsView, responses=problems(404, 422, 503)
+)
+def list_trials(search_id: str, session: Reading) -> Any:
+    """Show every trial of a search, and the data of parallel coordinates."""
+    return json_answer(show_trials(session, searches.get(session, search_id)))
+
+
+@router.post(
+    "/{search_id}/cancel",
+    status_code=202,
+    response_model=SearchView,
+    responses=problems(404, 409, 422, 503),
+)
+def cancel_search(
+    request: Request, search_id: str, session: Writing, steps: Stepping
+) -> Any:
+    """Propose no more trials and cancel those that have not ended."""
+    view = show(session, searches.cancel(session, search_id))
+    steps.look()
+    return _accepted(request, view)
+
+
+def _accepted(request: Request, view: SearchView) -> Any:
+    place = request.url_for("show_search", search_id=view.id).path
+    return json_answer(view, 202, {"Location": place})
