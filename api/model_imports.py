@@ -5,6 +5,7 @@ The body is streamed to the disk; a child process reads the files (see
 """
 
 import threading
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,19 @@ from api.multipart import receive
 from api.problems import Fault, problems
 from api.settings import Settings
 from api.upload_turns import Turns, carried_out, turns_of
+from api.zoo_imports import ZooImport, taken
 from catalog import datasets, folders, model_imports, models
 from catalog.errors import NotFound
 from catalog.ingest.errors import SenderGone
+from catalog.ingest.order import File
 from catalog.session import reading
-from trainer.spec.imports import ImportFile, ImportForm, ImportLimits, ImportOrder
+from trainer.spec.imports import (
+    ImportFile,
+    ImportForm,
+    ImportLimits,
+    ImportOrder,
+    ZooOrigin,
+)
 from worker.queue import send_export
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -37,7 +46,14 @@ BODY = {
     "required": True,
     "content": {
         MULTIPART: {"schema": {"$ref": "#/components/schemas/ImportBody"}},
-        JSON: {"schema": {"$ref": "#/components/schemas/ImportUri"}},
+        JSON: {
+            "schema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/ZooImport"},
+                    {"$ref": "#/components/schemas/ImportUri"},
+                ]
+            }
+        },
     },
 }
 
@@ -53,21 +69,25 @@ async def import_model(request: Request, limits: Limits, after: BackgroundTasks)
     """Make a catalogued model of another framework's files.
 
     The files are parts `file` of a form; what is said about them is the part `spec`.
+    Or a JSON body names a `zoo` and a `model` in it, and says the same things.
     When the answer is sent, the model is read, checked and stored, or refused with
     every reason. `card.import` tells which tensor came from where, and what the checks
     found.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == JSON:
-        await _refuse_address(request, limits)
-    if media_type != MULTIPART:
+        said = await _named(request, limits)
+    elif media_type != MULTIPART:
         raise UnknownMediaType(media_type, (MULTIPART, JSON))
     turns = turns_of(request.app)
     stage = datasets.staging()
     folder = await to_thread.run_sync(stage.__enter__)
     try:
-        order = await _ordered(request, folder, limits, turns)
-        work = partial(_import, order, folder)
+        if media_type == JSON:
+            work = partial(_import_named, said, limits, folder)
+        else:
+            order = await _ordered(request, folder, limits, turns)
+            work = partial(_import, order, folder)
         identity, is_ready = await carried_out(request, work, turns)
     finally:
         await to_thread.run_sync(stage.__exit__, None, None, None)
@@ -92,8 +112,18 @@ async def _ordered(
         detail = "the form has no part `file`; send the model's files as such parts"
         raise InvalidInput([Fault(pointer="/file", code="missing", detail=detail)])
     form = await to_thread.run_sync(form_of, received.fields)
+    return await to_thread.run_sync(_order, form, received.files, limits)
+
+
+def _order(
+    form: ImportForm,
+    files: Sequence[File],
+    limits: Settings,
+    origin: ZooOrigin | None = None,
+) -> ImportOrder:
+    """Return what the child is to do with files that are stored."""
     if form.name is None:
-        form = form.model_copy(update={"name": name_of(received.files[0].name)})
+        form = form.model_copy(update={"name": name_of(files[0].name)})
     bounds = ImportLimits(
         memory_bytes=limits.ingest_memory_bytes,
         seconds=limits.ingest_seconds,
@@ -103,10 +133,9 @@ async def _ordered(
     )
     return ImportOrder(
         form=form,
-        files=tuple(
-            ImportFile.model_validate(file.model_dump()) for file in received.files
-        ),
-        dataset=await to_thread.run_sync(_dataset_folder, form),
+        files=tuple(ImportFile.model_validate(file.model_dump()) for file in files),
+        dataset=_dataset_folder(form),
+        zoo=origin,
         limits=bounds,
     )
 
@@ -136,18 +165,34 @@ def _import(
     return identity, answer.graph is not None
 
 
+def _import_named(
+    said: Mapping[str, Any], limits: Settings, folder: Path, gone: threading.Event
+) -> tuple[str, bool]:
+    """Have a model of a zoo read, and enter it; runs in a thread."""
+    form, files, origin = taken(said, folder / "files", limits.upload_bytes, gone)
+    return _import(_order(form, files, limits, origin), folder, gone)
+
+
 def _shown(identity: str) -> ModelView:
     with reading() as session:
         return show(session, models.get(session, identity))
 
 
-async def _refuse_address(request: Request, limits: Settings) -> None:
-    """Say that nothing is fetched, as for data sets."""
+async def _named(request: Request, limits: Settings) -> dict[str, Any]:
+    """Return what a body says that names a model of a zoo.
+
+    Raises:
+        InvalidInput: it names an address; nothing is fetched, as for data sets.
+    """
     try:
         body = await read_within(request, limits.spec_bytes)
     except ClientDisconnect:
         raise SenderGone from None
-    form = shaped(ImportUri, decoded(request, body))
+    said = await to_thread.run_sync(decoded, request, body)
+    if isinstance(said, dict) and "zoo" in said:
+        shaped(ZooImport, said)
+        return said
+    form = shaped(ImportUri, said)
     scheme = form.uri.partition(":")[0][:20]
     fault = Fault(
         pointer="/uri",

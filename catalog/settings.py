@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     """Folder of all files; the rows hold folders relative to it."""
     database_url: str = ""
     """SQLAlchemy URL; empty means ``frostline.db`` in the data folder."""
+    zoo: Path | None = None
+    """Folder of model files to import from; ``zoo`` in the data folder unless given."""
     lease_seconds: float = Field(default=60.0, gt=0)
     """How long a claim lives without a heartbeat."""
     sweep_grace_seconds: float | None = Field(default=None, ge=0)
@@ -44,6 +46,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """Return the data folder as an absolute path."""
         return self.data.absolute()
+
+    @property
+    def zoo_folder(self) -> Path:
+        """Return the folder of model files, which need not be there."""
+        return self.folder / "zoo" if self.zoo is None else self.zoo.absolute()
 
     @property
     def grace_seconds(self) -> float:

@@ -86,6 +86,31 @@ class Job(Answer):
         return self.status in ENDED
 
 
+class Search(Answer):
+    """One accepted search, and its best trial so far."""
+
+    id: str
+    name: str | None = None
+    kind: str | None = None
+    status: str
+    error: str | None = None
+    request: Mapping[str, Any] = Field(default_factory=dict)
+    dataset: str | None = None
+    monitor: str | None = None
+    mode: str | None = None
+    counts: Mapping[str, int] = Field(default_factory=dict)
+    """How many trials have each status."""
+    best: Mapping[str, Any] | None = None
+    """Its ``number``, ``parameters``, ``value``, ``model`` and so on."""
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the search will never change again."""
+        return self.status in ENDED
+
+
 class Event(Answer):
     """One line of a job's history."""
 
@@ -112,6 +137,28 @@ class Model(Answer):
     lineage: Any = None
     card: Any = None
     created_at: datetime | None = None
+
+
+class Zoo(Answer):
+    """A collection of models that the server may import from."""
+
+    name: str
+    kind: str | None = None
+    available: bool = False
+    detail: str | None = None
+
+
+class ZooModel(Answer):
+    """A model of a zoo, not yet read."""
+
+    name: str
+    format: str | None = None
+    bytes: int | None = None
+    license: str | None = None
+    description: str | None = None
+    problem: str | None = None
+    """Why it cannot be imported as it is."""
+    import_request: Mapping[str, Any] = Field(default_factory=dict)
 
 
 Kind = TypeVar("Kind", bound=Answer)

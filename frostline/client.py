@@ -15,11 +15,13 @@ from frostline.datasets import Datasets
 from frostline.jobs import Jobs
 from frostline.models import Models
 from frostline.paths import wanted
+from frostline.searches import Searches
 from frostline.settings import settings
+from frostline.zoos import Zoos
 
 
 class Client:
-    """Everything a server can do, by noun: ``datasets``, ``jobs``, ``models``."""
+    """Everything a server can do, by noun: ``datasets``, ``jobs``, ``searches``…"""
 
     def __init__(self, base_url: str | None = None, api_key: str | None = None) -> None:
         found = settings()
@@ -27,6 +29,8 @@ class Client:
         self.datasets = Datasets(self._connection)
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)
+        self.searches = Searches(self._connection)
+        self.zoos = Zoos(self._connection)
 
     @property
     def url(self) -> str:

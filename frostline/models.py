@@ -58,6 +58,20 @@ class Models:
             )
         return Model.model_validate(found)
 
+    def import_from(
+        self, zoo: str, model: str, spec: Mapping[str, Any] | None = None, **said: Any
+    ) -> Model:
+        """Have the server take a model from one of its zoos; see ``client.zoos``.
+
+        What is said in `spec` or by keyword wins over what the zoo says of it.
+        """
+        about = {**(spec or {}), **{n: v for n, v in said.items() if v is not None}}
+        about |= {"zoo": zoo, "model": model}
+        found = self._connection.json(
+            "POST", "/v1/models/import", json=about, timeout=UPLOAD
+        )
+        return Model.model_validate(found)
+
     def lineage(self, model: str) -> Mapping[str, Any]:
         """Return where a model's layers come from."""
         path = f"{self._path(model)}/lineage"

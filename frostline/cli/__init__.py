@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from frostline.cli import advise, datasets, demo, doctor, jobs, models, train, up
+from frostline.cli import advise, datasets, demo, doctor, jobs, models, search, train, up, zoos
 from frostline.cli.output import problem
 from frostline.errors import FrostlineError, Unreachable
 
@@ -28,6 +28,8 @@ app.command()(demo.demo)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(search.app, name="search")
+app.add_typer(zoos.app, name="zoos")
 
 
 def main() -> None:

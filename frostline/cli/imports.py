@@ -17,7 +17,8 @@ def import_(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="The model's files, all that belong together, or a folder."
+            help="The model's files, all that belong together, or a folder; with "
+            "--zoo the model's name there."
         ),
     ],
     spec: Annotated[
@@ -35,6 +36,10 @@ def import_(
     output: Annotated[
         str | None, typer.Option(help="The node that becomes the last layer.")
     ] = None,
+    zoo: Annotated[
+        str | None,
+        typer.Option(help="Take it from this zoo of the server: see frostline zoos."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Import a model: PyTorch, ONNX, Keras, TensorFlow, Caffe, safetensors, npz."""
@@ -42,8 +47,13 @@ def import_(
     given: dict[str, Any] = {"name": name, "license": license_, "output": output}
     if divide_by is not None:
         given["preprocessing"] = {"divide_by": divide_by}
+    if zoo is not None and len(files) > 1:
+        raise typer.BadParameter("one model at a time", param_hint="--zoo")
     with Client() as client:
-        found = client.models.import_(*files, spec=about, **given)
+        if zoo is None:
+            found = client.models.import_(*files, spec=about, **given)
+        else:
+            found = client.models.import_from(zoo, str(files[0]), about, **given)
     if as_json:
         emit(found.json_object())
         return

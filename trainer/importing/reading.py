@@ -141,6 +141,7 @@ def _told(
         "files": [
             {"name": f.name, "sha256": f.sha256, "bytes": f.bytes} for f in order.files
         ],
+        "zoo": None if order.zoo is None else order.zoo.model_dump(),
         "license": form.license or "not stated",
         "source": form.source,
         "checks": checks,

@@ -159,6 +159,15 @@ class ImportForm(Spec):
     """What is known of the source's answers."""
 
 
+class ZooOrigin(Spec):
+    """The place in a zoo that the files were taken from."""
+
+    zoo: str
+    """The zoo's name."""
+    model: str
+    """The model's name there."""
+
+
 class ImportFile(Spec):
     """One file, stored under a name of our own."""
 
@@ -196,6 +205,8 @@ class ImportOrder(Spec):
     files: tuple[ImportFile, ...]
     dataset: str | None = None
     """Folder of the data set that `form.expected` names."""
+    zoo: ZooOrigin | None = None
+    """Where the files were taken from; None if they were sent."""
     limits: ImportLimits = ImportLimits()
 
 
