@@ -62,7 +62,7 @@ class Books:
             jobs.add(session, last)
         return made
 
-    def _link(self, made: list[str], is_last: bool) -> Submission:  # noqa: FBT001
+    def _link(self, made: list[str], is_last: bool) -> Submission:
         below = made[:-1]
         entry = [{"from": below[-1], "layers": ".*"}] if below else []
         spec = {**SPEC, "reuse": entry}

@@ -7,7 +7,6 @@ may be missing or doubled.
 """
 
 import os
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -29,37 +28,13 @@ from catalog.jobs import Claim
 from catalog.session import reading, transaction
 from catalog.tables import Attempt, Base, Event, Job, Metric, Model
 from tests.catalog.books import Books, checkpoint, registration
+from tests.catalog.expected import Expected
 
 EXAMPLES = int(os.environ.get("LIFE_EXAMPLES", "20"))
 """How many lives are tried on each database."""
 LEASE = 60
 TERMINAL = ("succeeded", "failed", "cancelled")
 LAB = ("lab-1", "lab-2")
-
-
-@dataclass
-class Expected:
-    """What must be true of a job."""
-
-    status: str = "queued"
-    desired: str = "run"
-    waits: bool = False
-    """A retry: its time has perhaps not come."""
-    claims: list[Claim] = field(default_factory=list)
-    worker: str = ""
-    lease: float = 0
-    step: int = 0
-    saved: int = 0
-    """Step of the newest checkpoint."""
-    saved_by: int = 0
-    """Attempt that wrote it."""
-    death: tuple[int, int] = (-1, 0)
-    """Where it died, and how often in a row."""
-    memory_failures: int = 0
-    kept: Any = None
-    stages: tuple[str, ...] = ()
-    """Jobs that it waits for, made for it."""
-    """The row as it was when the job ended."""
 
 
 class Life(RuleBasedStateMachine):
