@@ -5,11 +5,13 @@ import * as jobs from "./jobs.js";
 import * as job from "./job.js";
 import * as models from "./models.js";
 import { el, problem, show } from "./page.js";
+import * as searches from "./searches.js";
 import { ask } from "./server.js";
 import * as train from "./train.js";
 
 const PAGES = {
   jobs: (id) => (id ? job : jobs),
+  searches: () => searches,
   models: () => models,
   datasets: () => datasets,
   train: () => train,

@@ -9,7 +9,18 @@ import sys
 
 import typer
 
-from frostline.cli import advise, datasets, demo, doctor, jobs, models, search, train, up, zoos
+from frostline.cli import (
+    advise,
+    datasets,
+    demo,
+    doctor,
+    jobs,
+    models,
+    search,
+    train,
+    up,
+    zoos,
+)
 from frostline.cli.output import problem
 from frostline.errors import FrostlineError, Unreachable
 
