@@ -81,6 +81,10 @@ class RequestedExport:
         elif self.trainer.killed_by_us:
             error = f"it took longer than {self.seconds:g} s"
             self._write(lambda session: exports.failed(session, self.taken, error))
+        elif exit_code > 0:  # it would end so again
+            name = f"{folders.absolute(self.taken.folder).name}.log"
+            error = f"its writer ended with exit code {exit_code}; {name} says why"
+            self._write(lambda session: exports.failed(session, self.taken, error))
         else:
             log.warning("the export %s ended with %s", self.name, exit_code)
             self._write(lambda session: exports.give_back(session, self.taken))

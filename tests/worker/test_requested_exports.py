@@ -83,6 +83,20 @@ def test_a_form_that_cannot_be_written_says_why(lodge: House, model_id: str) -> 
     assert export.error == "this cannot be traced"
 
 
+def test_a_writer_that_fails_by_itself_is_not_asked_again(
+    lodge: House, model_id: str
+) -> None:
+    asked(model_id, "keras")
+
+    export = ended(model_id, "keras")
+
+    folder = folder_of(model_id)
+    assert (status_of(export), export.attempt) == ("failed", 1)
+    assert f"exit code 1; {folder.name}.log says why" in str(export.error)
+    log = folder.with_name(f"{folder.name}.log")
+    assert "a fault of its own" in log.read_text()
+
+
 def test_a_form_whose_trainer_is_killed_is_written_by_another(
     lodge: House, model_id: str
 ) -> None:
