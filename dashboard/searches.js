@@ -4,7 +4,7 @@ import { duration, el, facts, jobLink, modelLink, number, problem, show, status,
 import { ask } from "./server.js";
 
 const LOOK_MILLISECONDS = 2000;
-const WIDTH = 760, HEIGHT = 280, SIDE = 60, TOP = 34, BOTTOM = 24;
+const WIDTH = 760, HEIGHT = 280, SIDE = 90, TOP = 34, BOTTOM = 24;
 
 export async function enter(page, id, signal) {
   const place = el("div");

@@ -21,7 +21,7 @@ from frostline.zoos import Zoos
 
 
 class Client:
-    """Everything a server can do, by noun: ``datasets``, ``jobs``, ``searches`` and so on."""
+    """Everything a server can do, by noun: ``datasets``, ``jobs``, ``models``…."""
 
     def __init__(self, base_url: str | None = None, api_key: str | None = None) -> None:
         found = settings()
