@@ -57,6 +57,8 @@ PUT /v1/models/{name}/aliases/{alias}
 GET /v1/queues
 GET /v1/techniques
 GET /v1/workers
+GET /v1/zoos
+GET /v1/zoos/{zoo}/models
 """
 load_all_checks()
 TRUTHS: Any = CHECKS.get_by_names(

@@ -77,7 +77,7 @@ def names(lab: Lab, **query: Any) -> list[str]:
 
 
 def refused(answer: httpx.Response, code: str) -> Mapping[str, Any]:
-    found = problem(answer, 422, "invalid_input")["errors"][0]
+    found: Mapping[str, Any] = problem(answer, 422, "invalid_input")["errors"][0]
     assert found["code"] == code, found
     return found
 

@@ -41,7 +41,8 @@ specs = [
 def shells(stack: Stack) -> Iterator[dict[str, Shell]]:
     """Return a shell for each document, in the folder of the checkout."""
     documents = {snippet.document for snippet in typed}
-    found = {name: Shell(ROOT, stack.url, os.environ) for name in documents}
+    environment = {**os.environ, "FROSTLINE_ZOO": str(stack.folder / "zoo")}
+    found = {name: Shell(ROOT, stack.url, environment) for name in documents}
     yield found
     for shell in found.values():
         shell.close()
