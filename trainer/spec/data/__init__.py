@@ -101,6 +101,7 @@ class Windows(Spec):
 
 
 def count_of_training_rows(value: object) -> object:
+    """Turn a plain number into one of training rows."""
     return {"train": value} if isinstance(value, int) else value
 
 
