@@ -25,7 +25,6 @@ from trainer.spec.errors import InvalidSpec
 from trainer.spec.resolve.recipe import rises
 from trainer.spec.searches import HyperparameterSearch, SuccessiveHalving
 from worker.queue import send
-from worker.settings import settings as worker_settings
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class SearchSteps:
         self._news.set()
 
     def _run(self) -> None:
-        pause = worker_settings().sweep_seconds
+        pause = self._limits.sweep_seconds
         while not self._ending.is_set():
             self._news.wait(pause)
             self._news.clear()
@@ -67,7 +66,7 @@ class SearchSteps:
             except (CatalogError, SQLAlchemyError) as error:
                 log.warning("searches wait: %s", error)
                 found = 0
-            sweep = worker_settings().sweep_seconds
+            sweep = self._limits.sweep_seconds
             pause = min(self._limits.search_seconds, sweep) if found else sweep
 
 

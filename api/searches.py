@@ -88,7 +88,7 @@ def submit_search(
                 resolved_spec=first.resolved_spec,
             )
         )
-    order = searches.Order(
+    order = searches.SearchOrder(
         name=asked.name,
         kind=asked.kind,
         request=written,

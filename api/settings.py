@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     recommend_seconds: float = Field(default=60, gt=0)
     """Longest time that comparing them may take, in seconds; what is not compared by
     then is left out."""
+    sweep_seconds: float = Field(default=5, gt=0)
+    """How often it is looked whether there are running searches, in seconds."""
     search_seconds: float = Field(default=0.5, gt=0)
     """How often running searches are looked at, in seconds."""
     event_streams: int = Field(default=1_000, ge=1)

@@ -30,7 +30,7 @@ from catalog.tables import TERMINAL, Desired, Job, Metric, Model, Status
 
 
 @dataclass(frozen=True)
-class Order:
+class SearchOrder:
     """A search that passed validation."""
 
     name: str
@@ -90,7 +90,7 @@ class Trial:
         return None if best is None else best[1]
 
 
-def add(session: Session, order: Order) -> Search:
+def add(session: Session, order: SearchOrder) -> Search:
     """Accept a search; the same request returns the one that it made before.
 
     Raises:

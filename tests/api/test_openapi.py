@@ -55,6 +55,11 @@ POST /v1/models/{model}/predict
 DELETE /v1/models/{name}/aliases/{alias}
 PUT /v1/models/{name}/aliases/{alias}
 GET /v1/queues
+GET /v1/searches
+POST /v1/searches
+GET /v1/searches/{search_id}
+POST /v1/searches/{search_id}/cancel
+GET /v1/searches/{search_id}/trials
 GET /v1/techniques
 GET /v1/workers
 GET /v1/zoos

@@ -47,7 +47,7 @@ def begun(lab: Lab, **changes: Any) -> str:
     """Have a search accepted, without the service's own thread at it."""
     asked = request(lab, **changes)
     with transaction() as session:
-        order = searches.Order(
+        order = searches.SearchOrder(
             name="tune",
             kind="hyperparameters",
             request=asked,
