@@ -39,7 +39,7 @@ KEEPING = frozenset(
 """Layers that leave every number in its place."""
 
 
-class Graph:
+class Flow:
     """What flows into the layers of a network: its own or that of a source."""
 
     def __init__(
@@ -51,13 +51,13 @@ class Graph:
         self.layers, self.shape = layers, shape
 
     @classmethod
-    def ours(cls, network: Network) -> Graph:
+    def ours(cls, network: Network) -> Flow:
         """Return the graph of a network."""
         layers = {r.name: (r.kind, r.inputs, r.output_shape) for r in network.rows}
         return cls(layers, network.shape)
 
     @classmethod
-    def theirs(cls, source: ModelFolder) -> Graph | None:
+    def theirs(cls, source: ModelFolder) -> Flow | None:
         """Return the graph of a catalogued model, if it says enough of itself."""
         described: Mapping[str, Any] = source.description
         try:

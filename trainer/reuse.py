@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer.adapting import Graph, overlap
+from trainer.adapting import Flow, overlap
 from trainer.errors import ModelBroken, ReuseMismatch
 from trainer.saved import model_folder
 from trainer.saved.model_folder import ModelFolder, tensor_sha256
@@ -134,11 +134,11 @@ def _parts(
     network: Network, match: Match, source: ModelFolder
 ) -> tuple[Parts, Parts] | None:
     """Return what a layer's flat input is made of, here and there."""
-    there = Graph.theirs(source)
+    there = Flow.theirs(source)
     if there is None:
         return None
     theirs = there.parts(match.source_layer or match.layer)
-    return Graph.ours(network).parts(match.layer), theirs
+    return Flow.ours(network).parts(match.layer), theirs
 
 
 def _check(name: str, target: Tensor, theirs: Tensor, match: Match) -> None:

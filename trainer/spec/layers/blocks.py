@@ -279,8 +279,8 @@ class Block(Weighted):
 
     def tail_tensors(self, shape: Shape) -> dict[str, TensorShape]:
         """Return the tensors of normalisation and activation for outputs of `shape`."""
-        normalised = self._normalization().kind != "none"
-        after = normalised and self.normalization_position == "after_activation"
+        normalises = self._normalization().kind != "none"
+        after = normalises and self.normalization_position == "after_activation"
         self.activity_regularization.check(self._activation().kind, normalised=after)
         sums, normalised = self._seen(shape)
         parts = {
