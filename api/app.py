@@ -30,7 +30,6 @@ from api import (
     refusals,
     searches,
     techniques,
-    zoos,
 )
 from api.bodies import MergePatch
 from api.dataset_form import BuiltinForm, UploadBody
@@ -47,7 +46,8 @@ from api.settings import Settings
 from api.settings import settings as settings_of_process
 from api.tail import Tail
 from api.telemetry import Telemetry
-from api.zoo_imports import ZooImport
+from api.zoo import routes as zoos
+from api.zoo.imports import ZooImport
 from catalog.session import dispose
 from trainer.spec.advice.wishes import AdviceRequest
 from trainer.spec.exports import ExportRequest

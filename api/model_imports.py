@@ -25,7 +25,7 @@ from api.multipart import receive
 from api.problems import Fault, problems
 from api.settings import Settings
 from api.upload_turns import Turns, carried_out, turns_of
-from api.zoo_imports import ZooImport, taken
+from api.zoo.imports import ZooImport, taken
 from catalog import datasets, folders, model_imports, models
 from catalog.errors import NotFound
 from catalog.ingest.errors import SenderGone

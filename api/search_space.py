@@ -11,7 +11,7 @@ from api.acceptance import Accepted, examine
 from api.settings import Settings
 from catalog.errors import NotFound
 from trainer.spec.errors import InvalidSpec, Problem, nearest, pointer
-from trainer.spec.searches import Choice, HyperparameterSearch, Integer
+from trainer.spec.searches import AnySearch, Choice, HyperparameterSearch, Integer
 
 MOST_CORNERS = 500
 """Values of one space that are tried at submit."""
@@ -142,7 +142,7 @@ def checked(
         found = trial_spec(session, asked, values, known, limits)
         first = first or found
     assert first is not None
-    return first, _monitor(session, asked, first, limits)
+    return first, monitored(session, asked, first, limits)
 
 
 def trial_spec(
@@ -199,13 +199,17 @@ def _distinct(asked: HyperparameterSearch) -> None:
         raise InvalidSpec([Problem("/space/~1name", "fixed", detail)])
 
 
-def _monitor(
+def monitored(
     session: Session,
-    asked: HyperparameterSearch,
+    asked: AnySearch,
     first: Accepted,
     limits: Settings,
 ) -> str:
-    """Return the metric; early stopping is asked whether it is measured at all."""
+    """Return the metric; early stopping is asked whether it is measured at all.
+
+    Raises:
+        InvalidSpec: it is not measured.
+    """
     dataset, training = first.resolution.spec.dataset, first.resolution.spec.training
     if asked.monitor is None:
         stopping = training.early_stopping

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api import zoo_folder
-from api.zoo_declarations import LARGEST, Declared, Speaker
-from api.zoo_folder import looked_into, opened
+from api.zoo import folder as zoo_folder
+from api.zoo.declarations import LARGEST, Declared, Speaker
+from api.zoo.folder import looked_into, opened
 
 
 def put(folder: Path, name: str, content: bytes = b"") -> Path:

@@ -19,7 +19,7 @@ from pydantic import Field, StringConstraints
 from api import yaml_bodies
 from api.bodies import check_values, decode_json, shaped
 from api.errors import ApiError, Malformed
-from api.zoo_folder import Member, ZooFolder, ZooModel, opened
+from api.zoo.folder import Member, ZooFolder, ZooModel, opened
 from trainer.spec.base import Spec
 from trainer.spec.imports import ImportForm
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from api.errors import InvalidInput
 from api.problems import Fault
-from api.zoo_folder import MOST_FILES, ZooFolder, looked_into
-from api.zoo_views import ZooView
+from api.zoo.folder import MOST_FILES, ZooFolder, looked_into
+from api.zoo.views import ZooView
 from catalog.errors import NotFound
 from catalog.settings import settings
 

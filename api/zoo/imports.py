@@ -15,9 +15,9 @@ from pydantic import Field
 from api.bodies import shaped
 from api.errors import InvalidInput
 from api.problems import Fault
-from api.zoo_declarations import Speaker
-from api.zoo_folder import Member, ZooFolder, opened
-from api.zoo_shelves import unknown_model, zoo_folder
+from api.zoo.declarations import Speaker
+from api.zoo.folder import Member, ZooFolder, opened
+from api.zoo.shelves import unknown_model, zoo_folder
 from catalog.errors import NotFound
 from catalog.ingest.errors import ImportTooLarge, SenderGone
 from catalog.ingest.order import File

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from api.answers import json_answer
 from api.paging import Cursor, Limit
 from api.problems import problems
-from api.zoo_declarations import Declared, Speaker
-from api.zoo_folder import ZooFolder, ZooModel
-from api.zoo_shelves import shelves, zoo_folder
-from api.zoo_views import ZooModelsView, ZooModelView, ZoosView
+from api.zoo.declarations import Declared, Speaker
+from api.zoo.folder import ZooFolder, ZooModel
+from api.zoo.shelves import shelves, zoo_folder
+from api.zoo.views import ZooModelsView, ZooModelView, ZoosView
 from catalog.errors import MalformedCursor
 
 router = APIRouter(prefix="/zoos", tags=["models"])
