@@ -52,7 +52,7 @@ from catalog.session import dispose
 from trainer.spec.advice.wishes import AdviceRequest
 from trainer.spec.exports import ExportRequest
 from trainer.spec.job import JobSpec
-from trainer.spec.searches import HyperparameterSearch
+from trainer.spec.searches import HyperparameterSearch, ReuseDepthSearch
 from trainer.spec.transfer import RecommendationRequest
 from worker.sweep import sweep_forever
 
@@ -61,6 +61,7 @@ BODIES = (
     *(
         RecommendationRequest,
         HyperparameterSearch,
+        ReuseDepthSearch,
         JobSpec,
         AdviceRequest,
         MergePatch,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.proposals import losing_rung, proposed
+from api.reuse_steps import grown, standing
 from api.search_space import known_of, trial_spec, values_of
 from api.settings import Settings
 from catalog import jobs, searches
@@ -23,7 +24,13 @@ from catalog.searches import Trial
 from catalog.session import reading, transaction
 from trainer.spec.errors import InvalidSpec
 from trainer.spec.resolve.recipe import rises
-from trainer.spec.searches import HyperparameterSearch, SuccessiveHalving
+from trainer.spec.searches import (
+    AnySearch,
+    HyperparameterSearch,
+    ReuseDepthSearch,
+    SuccessiveHalving,
+    asked_of,
+)
 from worker.queue import send
 
 log = logging.getLogger(__name__)
@@ -94,11 +101,28 @@ def advance(session: Session, search_id: str, limits: Settings) -> list[str]:
     search = searches.take(session, search_id)
     if search is None:
         return []
-    asked = HyperparameterSearch.model_validate(search.request)
+    asked = asked_of(search.request)
     trials = searches.trials(session, search)
     if search.status is SearchStatus.CANCELLING:
         _end_cancelled(session, search, trials)
         return []
+    if isinstance(asked, ReuseDepthSearch):
+        added, done = grown(session, search, asked, trials, limits)
+    else:
+        added, done = _varied(session, search, asked, trials, limits)
+    if done:
+        _end(session, search, asked, searches.trials(session, search))
+    return added
+
+
+def _varied(
+    session: Session,
+    search: Search,
+    asked: HyperparameterSearch,
+    trials: list[Trial],
+    limits: Settings,
+) -> tuple[list[str], bool]:
+    """Stop and add trials of other values; say which jobs, and whether all is done."""
     if isinstance(asked.stopping, SuccessiveHalving):
         _prune(session, search, asked.stopping, trials)
         trials = searches.trials(session, search)
@@ -107,19 +131,25 @@ def advance(session: Session, search_id: str, limits: Settings) -> list[str]:
         job_id = _propose(session, search, asked, trials, limits)
         added += [job_id] if job_id is not None else []
         trials = searches.trials(session, search)
-    if len(trials) >= asked.most_trials and not _open(trials):
-        _end(session, search, asked, trials)
-    return added
+    return added, len(trials) >= asked.most_trials and not _open(trials)
 
 
-def best_of(trials: Sequence[Trial], monitor: str) -> Trial | None:
-    """Return the trial whose model has the best value; of equals the first."""
-    sign = -1.0 if rises(monitor) else 1.0
+def best_of(search: Search, trials: Sequence[Trial]) -> Trial | None:
+    """Return the trial whose model has the best value.
+
+    Of equals it is the first, and in a search for the depth of reuse the quickest.
+    """
+    if search.kind == "reuse_depth":
+        placed = [(standing(trial, search.monitor), trial) for trial in trials]
+        standings = [(place, trial) for place, trial in placed if place is not None]
+        return min(standings, key=lambda one: one[0])[1] if standings else None
+    up = rises(search.monitor)
+    sign = -1.0 if up else 1.0
     valued = [
         (sign * value, trial.row.number, trial)
         for trial in trials
         if trial.status == "succeeded"
-        and (value := trial.value(monitor, rises=rises(monitor))) is not None
+        and (value := trial.value(search.monitor, rises=up)) is not None
     ]
     return min(valued)[2] if valued else None
 
@@ -172,10 +202,10 @@ def _propose(
 def _end(
     session: Session,
     search: Search,
-    asked: HyperparameterSearch,
+    asked: AnySearch,
     trials: Sequence[Trial],
 ) -> None:
-    best = best_of(trials, search.monitor)
+    best = best_of(search, trials)
     if best is None:
         errors = [t.row.error or (t.job and t.job.error) for t in trials]
         last = next((error for error in reversed(errors) if error), "see its jobs")

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
+from api.reuse_views import ReuseResultView, result_of
 from api.search_steps import best_of
 from catalog import searches
 from catalog.search_rows import Search
@@ -27,7 +28,8 @@ class TrialView(BaseModel):
     status: str
     """As the job's; pruned where it was stopped early."""
     parameters: dict[str, Any]
-    """The values by JSON Pointer into the spec."""
+    """The values by JSON Pointer into the spec; of a search for the depth of reuse what
+    the candidate is."""
     value: float | None
     """The monitored metric: of the kept weights, or the best so far without any."""
     best_epoch: int | None
@@ -48,7 +50,8 @@ class AxisView(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: str
-    """JSON Pointer into the spec; of the last axis the metric."""
+    """JSON Pointer into the spec, or a number of layers or epochs; of the last axis the
+    metric."""
     kind: str
     """choice, integer, uniform, log_uniform or metric."""
     values: list[Any] | None = None
@@ -93,7 +96,7 @@ class SearchView(BaseModel):
     name: str
     """Its name."""
     kind: str
-    """hyperparameters."""
+    """hyperparameters or reuse_depth."""
     status: str
     """running, cancelling, succeeded, failed or cancelled."""
     error: str | None
@@ -110,6 +113,9 @@ class SearchView(BaseModel):
     """How many trials have each status."""
     best: TrialView | None
     """The best trial that has a model, so far."""
+    result: ReuseResultView | None
+    """Of a search for the depth of reuse what it has found; null in lists and for other
+    kinds."""
     created_at: datetime
     """When it was accepted."""
     finished_at: datetime | None
@@ -140,10 +146,10 @@ class TrialsView(BaseModel):
     """The same as lines."""
 
 
-def show(session: Session, search: Search) -> SearchView:
-    """Return a search as it is now."""
+def show(session: Session, search: Search, *, listed: bool = False) -> SearchView:
+    """Return a search as it is now; in a list without its result."""
     trials = searches.trials(session, search)
-    best = best_of(trials, search.monitor)
+    best = best_of(search, trials)
     return SearchView(
         id=search.id,
         name=search.name,
@@ -156,6 +162,7 @@ def show(session: Session, search: Search) -> SearchView:
         mode="max" if rises(search.monitor) else "min",
         counts=dict(Counter(trial.status for trial in trials)),
         best=None if best is None else _trial(best, search.monitor),
+        result=None if listed else result_of(search, trials, best),
         created_at=search.created_at,
         finished_at=search.finished_at,
     )
@@ -193,12 +200,21 @@ def _trial(trial: Trial, monitor: str) -> TrialView:
 
 def _axes(search: Search, trials: Sequence[Trial]) -> list[AxisView]:
     axes = []
-    for place, axis in search.request["space"].items():
+    for place, axis in search.request.get("space", {}).items():
         axes.append(AxisView(name=place, **_ends(axis)))
+    for place in _counted(search):
+        counts = [trial.row.parameters[place] for trial in trials]
+        ends = {"low": min(counts, default=None), "high": max(counts, default=None)}
+        axes.append(AxisView(name=place, kind="integer", **ends))
     up = rises(search.monitor)
     values = [v for t in trials if (v := t.value(search.monitor, rises=up)) is not None]
     low, high = min(values, default=None), max(values, default=None)
     return [*axes, AxisView(name=search.monitor, kind="metric", low=low, high=high)]
+
+
+def _counted(search: Search) -> tuple[str, ...]:
+    """Return the axes of a search for the depth of reuse."""
+    return ("reused", "frozen", "epochs") if search.kind == "reuse_depth" else ()
 
 
 def _ends(axis: dict[str, Any]) -> dict[str, Any]:
@@ -215,7 +231,8 @@ def _lines(search: Search, trials: Sequence[Trial]) -> list[LineView]:
             trial=trial.row.number,
             status=trial.status,
             at=[
-                *(trial.row.draws.get(place) for place in search.request["space"]),
+                *(trial.row.draws.get(p) for p in search.request.get("space", {})),
+                *(trial.row.parameters[place] for place in _counted(search)),
                 value,
             ],
         )

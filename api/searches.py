@@ -4,20 +4,23 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import Session
 
-from api.acceptance import request_of
+from api import reuse_candidates
+from api.acceptance import Accepted, request_of
 from api.answers import json_answer
 from api.bodies import Document, SmallBody, request_body, shaped
 from api.deps import Limits, Reading, Writing
 from api.jobs import DryRun, Key
 from api.paging import Cursor, Limit, Word
 from api.problems import problems
-from api.search_space import checked
+from api.search_space import checked, monitored
 from api.search_steps import SearchSteps
 from api.search_views import SearchesView, SearchView, TrialsView, show, show_trials
+from api.settings import Settings
 from catalog import searches
 from catalog.session import reading, transaction
-from trainer.spec.searches import HyperparameterSearch
+from trainer.spec.searches import AnySearch, ReuseDepthSearch, SearchKind
 
 router = APIRouter(prefix="/searches", tags=["searches"])
 
@@ -30,11 +33,14 @@ class SearchDryRunView(BaseModel):
     name: str
     """Its name."""
     trials: int
-    """How many jobs it would make."""
+    """How many jobs it would make; in a search for the depth of reuse, at most."""
     monitor: str
     """The metric that would be made good."""
     resolved_spec: dict[str, Any]
-    """The spec with the first value of every axis and every default filled in."""
+    """The first job's spec: the first value of every axis, or no reuse, and every
+    default filled in."""
+    candidates: list[str] | None
+    """Of a search for the depth of reuse what would be tried, in words."""
 
 
 async def _steps_of(request: Request) -> SearchSteps:
@@ -60,7 +66,7 @@ Stepping = Annotated[SearchSteps, Depends(_steps_of)]
             "headers": {"Location": {"schema": {"type": "string"}}},
         },
     },
-    openapi_extra=request_body("HyperparameterSearch"),
+    openapi_extra=request_body("HyperparameterSearch", "ReuseDepthSearch"),
 )
 def submit_search(
     request: Request,
@@ -77,23 +83,16 @@ def submit_search(
         earlier = None if again is None else searches.repeated(looking, again)
         if earlier is not None and not dry_run:
             return _accepted(request, show(looking, earlier))
-        asked = shaped(HyperparameterSearch, written)
-        first, monitor = checked(looking, asked, limits)
+        asked = _asked(written)
+        first, told = _examined(looking, asked, limits)
     if dry_run:
-        return json_answer(
-            SearchDryRunView(
-                name=asked.name,
-                trials=asked.most_trials,
-                monitor=monitor,
-                resolved_spec=first.resolved_spec,
-            )
-        )
+        return json_answer(told)
     order = searches.SearchOrder(
         name=asked.name,
         kind=asked.kind,
         request=written,
         dataset_id=first.dataset.id,
-        monitor=monitor,
+        monitor=told.monitor,
         idempotency=again,
     )
     with transaction() as session:
@@ -110,7 +109,7 @@ def list_searches(
     page = searches.page(session, limit, cursor, name)
     return json_answer(
         SearchesView(
-            data=[show(session, search) for search in page.rows],
+            data=[show(session, search, listed=True) for search in page.rows],
             has_more=page.has_more,
             next_cursor=page.next_cursor,
         )
@@ -146,6 +145,34 @@ def cancel_search(
     view = show(session, searches.cancel(session, search_id))
     steps.look()
     return _accepted(request, view)
+
+
+def _asked(written: Any) -> AnySearch:
+    if not isinstance(written, dict):
+        return shaped(SearchKind().shape, written)
+    return shaped(shaped(SearchKind, written).shape, written)
+
+
+def _examined(
+    session: Session, asked: AnySearch, limits: Settings
+) -> tuple[Accepted, SearchDryRunView]:
+    """Return a search's first job as it would be accepted, and what a dry run says."""
+    candidates = None
+    if isinstance(asked, ReuseDepthSearch):
+        plan, first = reuse_candidates.checked(session, asked, limits)
+        monitor = monitored(session, asked, first, limits)
+        candidates = [one.words for one in plan.candidates]
+        most = reuse_candidates.most_jobs(asked, len(candidates))
+    else:
+        first, monitor = checked(session, asked, limits)
+        most = asked.most_trials
+    return first, SearchDryRunView(
+        name=asked.name,
+        trials=most,
+        monitor=monitor,
+        resolved_spec=first.resolved_spec,
+        candidates=candidates,
+    )
 
 
 def _accepted(request: Request, view: SearchView) -> Any:

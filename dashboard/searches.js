@@ -37,7 +37,7 @@ async function all(signal) {
 async function one(id, signal) {
   const path = `/v1/searches/${encodeURIComponent(id)}`;
   const [found, { data, coordinates }] = await Promise.all([ask(path, { signal }), ask(`${path}/trials`, { signal })]);
-  const places = Object.keys(found.request.space ?? {});
+  const places = found.result ? ["candidate", "epochs"] : Object.keys(found.request.space);
   const sign = found.mode === "max" ? -1 : 1;
   const order = (trial) => (trial.value === null ? Infinity : sign * trial.value);
   const sorted = data.toSorted((a, b) => order(a) - order(b) || a.number - b.number);
@@ -48,6 +48,7 @@ async function one(id, signal) {
       ["Monitored", `${found.monitor} (${found.mode})`],
       ["Best trial", found.best && `number ${found.best.number}: ${number(found.best.value)}`],
       ["Its model", found.best?.model && modelLink(found.best.model)]]),
+    found.result && el("p", {}, found.result.explanation),
     open ? el("div", { class: "bar" }, el("button", { type: "button", onclick: async (event) => {
       event.target.disabled = true;
       await ask(`${path}/cancel`, { method: "POST" });

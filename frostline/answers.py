@@ -102,6 +102,8 @@ class Search(Answer):
     """How many trials have each status."""
     best: Mapping[str, Any] | None = None
     """Its ``number``, ``parameters``, ``value``, ``model`` and so on."""
+    result: Mapping[str, Any] | None = None
+    """Of a search for the depth of reuse: ``table``, ``explanation`` and so on."""
     created_at: datetime | None = None
     finished_at: datetime | None = None
 

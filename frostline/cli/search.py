@@ -15,6 +15,9 @@ from frostline.specs import read_spec
 
 app = typer.Typer(help="Try many values of a spec's fields.", no_args_is_help=True)
 
+REUSED = ("candidate", "epochs")
+"""What is shown of a trial in a search for the depth of reuse."""
+
 Which = Annotated[str, typer.Argument(help="The id of a search.")]
 
 
@@ -101,7 +104,7 @@ def _show(client: Client, found: Search, *, as_json: bool) -> None:
     )
     sign = -1 if found.mode == "max" else 1
     trials.sort(key=lambda one: _place(one, sign))
-    places = list(found.request.get("space", {}))
+    places = list(found.request.get("space", REUSED))
     table(
         [">trial", "status", ">value", ">epoch", ">time", *places, "job"],
         [
@@ -117,6 +120,8 @@ def _show(client: Client, found: Search, *, as_json: bool) -> None:
             for one in trials
         ],
     )
+    if found.result is not None:
+        say(found.result["explanation"])
 
 
 def _place(one: Mapping[str, Any], sign: int) -> tuple[bool, float]:
@@ -140,4 +145,6 @@ def figure(value: float | None) -> str:
 
 def spelled(value: object) -> str:
     """Return a value of a place: a number short, all else as JSON."""
+    if isinstance(value, str):
+        return value
     return figure(value) if isinstance(value, float) else json.dumps(value)

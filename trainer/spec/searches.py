@@ -5,9 +5,16 @@ there. See ``docs/searches.md``.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from trainer.spec.base import Name, Named, Spec
 
@@ -193,11 +200,21 @@ Stopping = Annotated[NoStopping | SuccessiveHalving, Field(discriminator="kind")
 """Which trials are stopped early."""
 
 
-class HyperparameterSearch(Spec):
-    """Trials of one spec with other values at some places; all are ordinary jobs."""
-
+class _Asked(Spec):
     name: Name
     """Name of the search."""
+    parallel: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many of its jobs may be queued or running at once."""
+    monitor: Annotated[str, StringConstraints(max_length=100)] | None = None
+    """The metric that is made small, or large where larger is better; absent: the one
+    that early stopping monitors, else ``validation_loss``."""
+    alias: Name | None = None
+    """Alias that the best trial's model gets under its name, when all is done."""
+
+
+class HyperparameterSearch(_Asked):
+    """Trials of one spec with other values at some places; all are ordinary jobs."""
+
     kind: Literal["hyperparameters"] = "hyperparameters"
     spec: Mapping[str, Any]
     """The job's spec; each trial is this with its own values at the space's places, and
@@ -208,16 +225,9 @@ class HyperparameterSearch(Spec):
     """Who proposes the trials."""
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
     """How many trials; absent: 20, and for a grid all its combinations."""
-    parallel: Annotated[int, Field(ge=1, le=100)] = 1
-    """How many of them may be queued or running at once."""
-    monitor: Annotated[str, StringConstraints(max_length=100)] | None = None
-    """The metric that is made small, or large where larger is better; absent: the one
-    that early stopping monitors, else ``validation_loss``."""
     pruning: Stopping | None = None
     """Which trials are stopped early; absent: none, and successive halving for the
     sampler ``halving``."""
-    alias: Name | None = None
-    """Alias that the best trial's model gets under its name, when all is done."""
 
     @property
     def stopping(self) -> NoStopping | SuccessiveHalving:
@@ -235,3 +245,61 @@ class HyperparameterSearch(Spec):
         for axis in self.space.values():
             size *= len(axis.points())
         return min(size, self.trials or size)
+
+
+class ReuseDepthSearch(_Asked):
+    """How many of a model's layers to reuse, and how many of them to freeze.
+
+    Every depth is tried with the layers above new, with all of them reused and the
+    lower ones frozen, with the upper ones left out, with a dense layer added, and
+    without any reuse, after Yosinski et al. (2014), NIPS, and Géron (2017), chapter 11.
+    Who is not in the better half of a rung trains no further: synchronous successive
+    halving, after Jamieson and Talwalkar (2016), AISTATS. A survivor is trained again
+    from its own beginning, for the next rung's epochs.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    kind: Literal["reuse_depth"]
+    from_: str = Field(alias="from", min_length=1, max_length=200)
+    """The source: an id, ``name`` (latest), ``name@alias`` or ``name@version``."""
+    spec: Mapping[str, Any]
+    """The job's spec for the new data set. Its network has, by name, at least the
+    source's layers with weights below the output; it says nothing of ``reuse``."""
+    rungs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(5, 15, 45), min_length=1, max_length=8
+    )
+    """Epochs that the candidates of each rung train for, increasing; they replace the
+    spec's own."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _increasing(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        for fewer, more in pairwise(rungs):
+            if fewer >= more:
+                raise ValueError(f"each rung has more epochs; {more} follows {fewer}")
+        return rungs
+
+
+AnySearch = HyperparameterSearch | ReuseDepthSearch
+"""What a search may be asked; ``kind`` tells which, ``hyperparameters`` if absent."""
+
+
+class SearchKind(Spec):
+    """The field of a request that tells which search it asks for."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["hyperparameters", "reuse_depth"] = "hyperparameters"
+    """The kind."""
+
+    @property
+    def shape(self) -> type[HyperparameterSearch] | type[ReuseDepthSearch]:
+        """Return the class of such requests."""
+        wanted = self.kind == "reuse_depth"
+        return ReuseDepthSearch if wanted else HyperparameterSearch
+
+
+def asked_of(request: Mapping[str, Any]) -> AnySearch:
+    """Return what an accepted request asks."""
+    return SearchKind.model_validate(request).shape.model_validate(request)
