@@ -27,6 +27,9 @@ candidates a rung has at most 40."""
 SCRATCH, DEEPEST = 0, 1
 """Places of the candidates without reuse and with all layers frozen."""
 
+NEVER = 1_000_000_000
+"""Patience that does not run out."""
+
 FIXED = ("reuse", "pretraining", "phases")
 """Fields of the job's spec that would say what the search is to find out."""
 
@@ -104,8 +107,11 @@ def planned(
         if asked.spec.get(name):
             detail = f"a search for the depth of reuse decides {name}; leave it out"
             raise InvalidSpec([Problem(pointer("spec", name), "fixed", detail)])
-    scratch = _examined(session, asked.spec, limits)
+    scratch = _examined(session, asked, asked.spec, limits)
     spec = dict(asked.spec)
+    if _follows(asked):
+        keeping = {"monitor": asked.monitor, "patience": NEVER}
+        spec["training"] = {**_training(asked), "early_stopping": keeping}
     if dataset is not None:
         spec["dataset"] = {**spec["dataset"], "id": dataset}
     try:
@@ -133,8 +139,8 @@ def checked(
     """
     plan = planned(session, asked, limits)
     for epochs in (asked.rungs[0], asked.rungs[-1]):
-        _examined(session, plan.deepest.at(epochs), limits)
-    first = _examined(session, plan.candidates[0].at(asked.rungs[0]), limits)
+        _examined(session, asked, plan.deepest.at(epochs), limits)
+    first = _examined(session, asked, plan.candidates[0].at(asked.rungs[0]), limits)
     return plan, first
 
 
@@ -246,8 +252,7 @@ class _Network:
         """Return the layers as they were written, all with names, none with inputs."""
         written = []
         for row, layer in zip(self._rows, self.spec["network"]["layers"], strict=False):
-            fields = {"kind": layer} if isinstance(layer, str) else dict(layer)
-            fields.pop("inputs", None)
+            fields = {name: v for name, v in layer.items() if name != "inputs"}
             written.append({**fields, "name": row.name})
         return written
 
@@ -269,17 +274,33 @@ def _check_layers(
         raise InvalidSpec([Problem(place, "missing_layers", detail, missing[0])])
 
 
-def _examined(session: Session, spec: Mapping[str, Any], limits: Settings) -> Accepted:
+def _training(asked: ReuseDepthSearch) -> Mapping[str, Any]:
+    return asked.spec.get("training") or {}
+
+
+def _follows(asked: ReuseDepthSearch) -> bool:
+    """Say whether the jobs keep the weights with the best monitored value.
+
+    Stopping early by another metric would end the budgets of some candidates.
+    """
+    return asked.monitor is not None and "early_stopping" not in _training(asked)
+
+
+def _examined(
+    session: Session, asked: ReuseDepthSearch, spec: Mapping[str, Any], limits: Settings
+) -> Accepted:
     try:
         return examine(session, dict(spec), limits)
     except InvalidSpec as error:
-        raise InvalidSpec([_placed(one) for one in error.problems]) from error
+        raise InvalidSpec([_placed(one, asked) for one in error.problems]) from error
 
 
-def _placed(found: Problem) -> Problem:
+def _placed(found: Problem, asked: ReuseDepthSearch) -> Problem:
     """Point into the search; what is wrong with the reuse is the source's fault."""
     if found.pointer.startswith("/reuse"):
         return replace(found, pointer="/from")
     if found.pointer == "/training/epochs":
         return replace(found, pointer="/rungs")
+    if found.pointer.startswith("/training/early_stopping") and _follows(asked):
+        return replace(found, pointer="/monitor")
     return replace(found, pointer=f"/spec{found.pointer}")

@@ -293,6 +293,21 @@ def test_the_others_wait_for_the_job_that_fills_the_cache(
     assert after == {"running": 1, "succeeded": 1, "queued": 3}
 
 
+def test_every_job_keeps_what_is_monitored_unless_the_spec_says_otherwise(
+    lab: Lab, source: str
+) -> None:
+    other = {"early_stopping": {"monitor": "validation_loss", "patience": 3}}
+    spec = lab.spec(name="high", network=NETWORK, training=other)
+    path, metric = "/v1/searches?dry_run=true", "validation_accuracy"
+    silent = lab.client.post(path, json=request(lab, monitor=metric)).json()
+    written = lab.client.post(path, json=request(lab, monitor=metric, spec=spec)).json()
+
+    kept = silent["resolved_spec"]["training"]["early_stopping"]
+    told = written["resolved_spec"]["training"]["early_stopping"]
+    assert (kept["monitor"], kept["patience"] > 1000) == (metric, True)
+    assert (told["monitor"], told["patience"]) == ("validation_loss", 3)
+
+
 class Killed(Exception):
     """The process dies."""
 
@@ -307,7 +322,7 @@ def test_dying_anywhere_neither_loses_nor_doubles_a_trial(
     lab: Lab, source: str, seed: int
 ) -> None:
     draw = random.Random(seed)
-    found, straight = begun(lab), begun(lab)
+    found = begun(lab)
     for _ in range(400):
         if search_of(found).finished_at is not None:
             break
@@ -322,6 +337,7 @@ def test_dying_anywhere_neither_loses_nor_doubles_a_trial(
     with reading() as session:
         trials = searches.trials(session, search_of(found))
         job_ids = session.scalars(select(Job.id).where(Job.name == "high")).all()
+    straight = begun(lab)  # not before: the service takes steps of its own, too
     work_all(straight, rank)
     with reading() as session:
         others = searches.trials(session, search_of(straight))
@@ -345,9 +361,9 @@ def test_a_source_that_is_gone_fails_a_search_instead_of_holding_it(
     step_all(LIMITS)
     claim = take()
     assert claim is not None
-    end(claim, 0.5)
     deleted = lab.client.delete(f"/v1/models/{source}")
     assert deleted.status_code in {200, 202, 204}, deleted.text
+    end(claim, 0.5)
     step_all(LIMITS)
 
     view = lab.get(f"/v1/searches/{found}")
