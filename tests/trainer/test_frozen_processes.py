@@ -73,7 +73,7 @@ def test_of_two_jobs_at_the_same_time_one_computes_and_both_are_right(
 
     assert sorted(each["cache"]["result"] for each in told) == ["hit", "miss"]
     by_result = {each["cache"]["result"]: each["cache"] for each in told}
-    assert by_result["hit"]["fill_seconds"] == 0
+    # each may fill one part of the rows; the seconds are those of whoever did
     assert (
         by_result["hit"]["frozen_forward_seconds"]
         == by_result["miss"]["frozen_forward_seconds"]
