@@ -27,6 +27,7 @@ from trainer import export as exporting
 from trainer.errors import ExportWrong
 from trainer.export import export
 from trainer.export.graph import record
+from trainer.network import Network
 from trainer.spec.activations import Activation
 from trainer.spec.base import variants
 
@@ -206,6 +207,44 @@ def test_a_network_that_answers_no_numbers_is_refused(path: Path) -> None:
         export(net, examples(5)[0], path)
 
     assert not path.exists()
+
+
+def unsteady() -> tuple[Network, torch.Tensor]:
+    """Return a network that blows up the last bits, and rows that it does it on.
+
+    Exponential units answer with numbers near 0, which later layers bring to size one:
+    what a runtime's exp(x) - 1 rounds off is a thousandth then.
+    """
+    net = network(
+        [
+            {"kind": "dense", "name": "small", "units": 48, "activation": "elu"},
+            {"kind": "reshape", "shape": [6, 8]},
+            {
+                "kind": "conv1d",
+                "filters": 8,
+                "kernel_size": 1,
+                "normalization": "instance",
+            },
+        ],
+        (5,),
+    )
+    with torch.no_grad():
+        net.layers["small"].get_buffer("normalization.running_var").fill_(1e8)
+        net.layers["output"].get_parameter("weight").mul_(100)
+    return net, torch.rand(20, 5, generator=torch.Generator().manual_seed(3))
+
+
+def test_a_graph_may_round_where_the_network_blows_a_rounding_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x = unsteady()
+
+    found = export(net, x, path)
+
+    assert found.maximum_difference > exporting.TOLERANCE
+    monkeypatch.setattr(exporting, "LAST_BIT", 0.0)
+    with pytest.raises(ExportWrong):
+        export(net, x, path)
 
 
 def test_an_export_replaces_the_one_before_in_one_step(path: Path) -> None:

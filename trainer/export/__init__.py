@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+    from torch.nn import Module
 
     from trainer.network import Network
 
@@ -41,8 +42,11 @@ DRAWN_TOLERANCE = 5e-3
 batch, and lie where no data do: on all zeros, say, a normalisation blows up the last
 bits, in which no two libraries agree."""
 ROUNDINGS = 10
-"""Where a network's own outputs are further than that from those in float64, the graph
-may be so many times as far: normalising numbers that are nearly equal does that."""
+"""Where a rounding moves a network's outputs further, the graph may be so many times as
+far off: normalising numbers that are nearly equal does that."""
+LAST_BIT = 2.0**-23
+"""How far a kernel of either library may be off, in numbers of size one. One that makes
+exp(x) - 1 of a small x is off by as much, however small the x."""
 REAL_ROWS = 64
 """Rows of the job's own data that are compared at most."""
 TRACED_ROWS = 3
@@ -200,7 +204,23 @@ def _difference(
 
 
 def _rounding(network: Network, x: Tensor, outputs: Tensor) -> float:
-    """Return how far a network's outputs are from those that float64 gives."""
+    """Return how far roundings move a network's outputs.
+
+    That is: their distance from those that float64 gives, and how far these move when
+    every layer's output is off in its last bit.
+    """
+    exact_network = copy.deepcopy(network).double()
+    generator = torch.Generator().manual_seed(2)
+
+    def off(_: Module, __: object, value: Tensor) -> Tensor:
+        size = value.abs().clamp(min=1) * LAST_BIT
+        way = torch.rand(value.shape, generator=generator, dtype=value.dtype)
+        return value + size * (2 * way - 1).sign()
+
     with torch.inference_mode():
-        exact = copy.deepcopy(network).double()(x.double())
-    return float((outputs.double() - exact).abs().max())
+        exact = exact_network(x.double())
+        for layer in exact_network.layers.values():
+            layer.register_forward_hook(off)
+        moved = exact_network(x.double())
+    found = (outputs.double() - exact).abs().max(), (moved - exact).abs().max()
+    return float(torch.stack(found).max())
