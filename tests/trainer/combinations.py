@@ -276,12 +276,19 @@ def _fitting(job: dict[str, Any], schema: Schema) -> dict[str, Any]:
                 *above, field = problem.pointer.strip("/").split("/")
                 within: Any = job
                 for step in above:
-                    within = within.get(step) if isinstance(within, dict) else None
+                    within = _within(within, step)
                 if isinstance(within, dict):
                     within.pop(field, None)
         else:
             break
     return job
+
+
+def _within(place: Any, step: str) -> Any:
+    """Return what a step of a JSON Pointer leads to; None where it leads nowhere."""
+    if isinstance(place, list) and step.isdigit() and int(step) < len(place):
+        return place[int(step)]
+    return place.get(step) if isinstance(place, dict) else None
 
 
 def _encodings(draw: Any, case: Case) -> dict[str, Any]:
