@@ -63,10 +63,10 @@ class Accepted:
         """Return what the ledger needs to accept the job and its stages."""
         made = {stage.resolution.spec.name: ids.new_id("job") for stage in self.stages}
         stages = [
-            replace(stage._alone(made), id=made[stage.resolution.spec.name])  # noqa: SLF001
+            replace(stage.alone(made), id=made[stage.resolution.spec.name])
             for stage in self.stages
         ]
-        alone = self._alone(made)
+        alone = self.alone(made)
         reused = [p for p in alone.prerequisites if p.job_id not in made.values()]
         before = [Prerequisite(job_id, is_stage=True) for job_id in made.values()]
         return replace(
@@ -78,7 +78,7 @@ class Accepted:
             prerequisites=[*before, *reused],
         )
 
-    def _alone(self, made: Mapping[str, str]) -> Submission:
+    def alone(self, made: Mapping[str, str]) -> Submission:
         """Return the job by itself; `made` are the ids of stages, by their names."""
         spec = self.resolution.spec
         used = [self.sources[entry.from_] for entry in spec.reuse]

@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +12,8 @@ from frostline.answers import Event, Job, Page
 from frostline.connection import CONNECT_SECONDS, Connection
 from frostline.errors import NotSucceeded, TooSlow, Unavailable, Unreachable
 from frostline.paths import segment, wanted
-from frostline.specs import JSON, SpecText
+from frostline.specs import SpecText
+from frostline.submitting import handed_in, tried
 
 SILENCE = httpx.Timeout(60.0, connect=CONNECT_SECONDS)
 """The server says at least a comment several times a minute on a living stream."""
@@ -39,23 +39,12 @@ class Jobs:
         Without a key of the caller's own one is made up, so that a request whose answer
         was lost is repeated without making a second job.
         """
-        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        text, media_type = body(spec)
-        headers["Content-Type"] = media_type
-        found = self._connection.json("POST", "/v1/jobs", content=text, headers=headers)
+        found = handed_in(self._connection, "/v1/jobs", spec, idempotency_key)
         return Job.model_validate(found)
 
     def dry_run(self, spec: Mapping[str, Any] | SpecText) -> Mapping[str, Any]:
         """Return what a spec comes to: defaults, layers, memory, warnings."""
-        text, media_type = body(spec)
-        found: Mapping[str, Any] = self._connection.json(
-            "POST",
-            "/v1/jobs",
-            content=text,
-            headers={"Content-Type": media_type},
-            params={"dry_run": "true"},
-        )
-        return found
+        return tried(self._connection, "/v1/jobs", spec)
 
     def get(self, job: str) -> Job:
         """Return a job as it is now."""
@@ -175,13 +164,6 @@ class Jobs:
         with self._connection.stream(path, headers=headers, timeout=SILENCE) as answer:
             for sent in EventSource(answer).iter_sse():
                 yield event_of(sent)
-
-
-def body(spec: Mapping[str, Any] | SpecText) -> tuple[bytes, str]:
-    """Return a spec as bytes to send, and what they are."""
-    if isinstance(spec, SpecText):
-        return spec.text, spec.media_type
-    return json.dumps(spec).encode(), JSON
 
 
 def event_of(sent: ServerSentEvent) -> Event:

@@ -1,16 +1,15 @@
 """The verbs for searches: one request, many trials."""
 
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from frostline.answers import Page, Search
 from frostline.connection import Connection
 from frostline.errors import TooSlow
-from frostline.jobs import body
 from frostline.paths import segment, wanted
 from frostline.specs import SpecText
+from frostline.submitting import handed_in, tried
 
 LOOK_SECONDS = (0.1, 2.0)
 """How often a waiting client looks: at first, and after a while."""
@@ -26,27 +25,12 @@ class Searches:
         self, search: Mapping[str, Any] | SpecText, idempotency_key: str | None = None
     ) -> Search:
         """Begin a search; a request whose answer was lost is repeated safely."""
-        text, media_type = body(search)
-        headers = {
-            "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
-            "Content-Type": media_type,
-        }
-        found = self._connection.json(
-            "POST", "/v1/searches", content=text, headers=headers
-        )
+        found = handed_in(self._connection, "/v1/searches", search, idempotency_key)
         return Search.model_validate(found)
 
     def dry_run(self, search: Mapping[str, Any] | SpecText) -> Mapping[str, Any]:
         """Return what a search comes to: how many trials, and the first one's spec."""
-        text, media_type = body(search)
-        found: Mapping[str, Any] = self._connection.json(
-            "POST",
-            "/v1/searches",
-            content=text,
-            headers={"Content-Type": media_type},
-            params={"dry_run": "true"},
-        )
-        return found
+        return tried(self._connection, "/v1/searches", search)
 
     def get(self, search: str) -> Search:
         """Return a search as it is now, with its best trial."""

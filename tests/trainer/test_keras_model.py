@@ -33,8 +33,6 @@ from trainer.spec.base import variants
 from trainer.spec.exports import NO_KERAS_TWIN
 from trainer.spec.layers import Layer
 
-h5py = pytest.importorskip("h5py")
-
 
 def of_kind(member: Any) -> str:
     return str(member.model_fields["kind"].default)
